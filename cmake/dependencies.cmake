@@ -1,0 +1,25 @@
+# Every third-party library, found on the system first, then in the folder that scripts/setup.sh fills.
+# docs/dependencies.md says why each was chosen.
+set(WAFER_DEPENDENCIES "${CMAKE_SOURCE_DIR}/build/dependencies" CACHE PATH
+  "Folder that scripts/setup.sh puts downloaded dependencies in")
+list(APPEND CMAKE_PREFIX_PATH "${WAFER_DEPENDENCIES}/onednn")
+
+find_package(Threads REQUIRED)
+find_package(nlohmann_json 3.10 REQUIRED)
+find_package(tomlplusplus 3 REQUIRED)
+find_package(CLI11 2 REQUIRED)
+find_package(LibArchive 3 REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(PNG REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(KISSFFT REQUIRED IMPORTED_TARGET kissfft-float)
+if(WAFER_OPENMP)
+  find_package(OpenMP REQUIRED)
+endif()
+if(WAFER_ONEDNN)
+  find_package(dnnl 3 CONFIG QUIET)
+  if(NOT dnnl_FOUND)
+    message(STATUS "oneDNN 3 not found: the cpu backend uses its own kernels (run scripts/setup.sh to get it)")
+  endif()
+endif()

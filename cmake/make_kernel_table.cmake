@@ -1,0 +1,16 @@
+# Called by kernel_tables.cmake: collects the WAFER_KERNEL lines of SOURCES into OUTPUT, which changes only when
+# its content does, so that editing a kernel's body rebuilds that kernel alone.
+set(ops "")
+foreach(source ${SOURCES})
+  file(STRINGS "${source}" lines REGEX "^WAFER_KERNEL\\(")
+  foreach(line ${lines})
+    string(REGEX MATCH "^WAFER_KERNEL\\(([a-z0-9_]+)" unused "${line}")
+    list(APPEND ops "${CMAKE_MATCH_1}")
+  endforeach()
+endforeach()
+list(SORT ops)
+set(text "")
+foreach(op ${ops})
+  string(APPEND text "WAFER_KERNEL_ENTRY(${op})\n")
+endforeach()
+file(CONFIGURE OUTPUT "${OUTPUT}" CONTENT "${text}" @ONLY)

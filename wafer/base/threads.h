@@ -1,0 +1,31 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+
+namespace wafer {
+
+// The CPUs that this process may run on.
+int available_cpus();
+
+// Threads that parallel_for uses; WAFER_THREADS or available_cpus() until set.
+int thread_count();
+void set_thread_count(int count);
+
+// Calls body(begin, end) on contiguous parts of [0, count), at most one a thread and none shorter than
+// `grain` unless it is the whole. The split depends on count, grain and thread_count() alone, so results are
+// the same from run to run. Nested calls run in the caller. An exception of a part is rethrown here.
+void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+
+// Flushes denormals to zero in this thread while alive, and restores the caller's mode after.
+class FlushDenormals {
+ public:
+  FlushDenormals();
+  ~FlushDenormals();
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  unsigned saved_;
+};
+
+}  // namespace wafer
