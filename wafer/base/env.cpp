@@ -10,19 +10,25 @@ namespace wafer {
 
 namespace {
 constexpr std::array variables = {
-    EnvironmentVariable{"WAFER_LOG",
-                        "what to log on standard error, separated by commas: error, warn (default), "
-                        "info, debug; pass: the graph after every pass with its time"},
-    EnvironmentVariable{"WAFER_THREADS", "threads of the cpu device; default: the CPUs this process may use"},
+    EnvironmentVariable{
+        "WAFER_LOG",
+        "what to log on standard error, separated by commas: error, warn (default), "
+        "info, debug; pass: the graph after every pass with its time"},
+    EnvironmentVariable{"WAFER_THREADS",
+                        "threads of the cpu device; default: the CPUs this process may use"},
     EnvironmentVariable{"WAFER_DEVICE", "the default device, for example cpu or reference"},
-    EnvironmentVariable{"WAFER_DATA", "folder that holds the data sets, searched before data/ and ../shared/data"},
-    EnvironmentVariable{"WAFER_CACHE", "folder of decoded data and measured peaks; default: ~/.cache/wafer"},
+    EnvironmentVariable{
+        "WAFER_DATA", "folder that holds the data sets, searched before data/ and ../shared/data"},
+    EnvironmentVariable{"WAFER_CACHE",
+                        "folder of decoded data and measured peaks; default: ~/.cache/wafer"},
     EnvironmentVariable{"WAFER_ISA", "cap the cpu device's own kernels: portable, avx2 or avx512"},
     EnvironmentVariable{"NO_COLOR", "when set, no colour and no redrawn progress line"},
 };
 }  // namespace
 
-std::span<const EnvironmentVariable> environment_variables() { return variables; }
+std::span<const EnvironmentVariable> environment_variables() {
+  return variables;
+}
 
 std::optional<std::string> environment(const char* name) {
   bool known = false;

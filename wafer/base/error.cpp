@@ -3,7 +3,8 @@
 namespace wafer {
 
 namespace {
-std::string user_text(const std::string& where, const std::string& what, const ErrorDetail& detail) {
+std::string user_text(const std::string& where, const std::string& what,
+                      const ErrorDetail& detail) {
   std::string text = "[" + where + "] " + what;
   if (!detail.got.empty()) text += "; got " + detail.got;
   if (!detail.expected.empty()) text += "; expected " + detail.expected;

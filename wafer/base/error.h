@@ -48,15 +48,15 @@ namespace detail {
 }  // namespace wafer
 
 // An invariant of this library; the arguments after the condition are joined into the message.
-#define WAFER_CHECK(condition, ...)                                                     \
-  do {                                                                                  \
-    if (!(condition))                                                                   \
-      ::wafer::detail::throw_internal(__FILE__, __LINE__, #condition,                   \
-                                      ::wafer::str("" __VA_OPT__(, ) __VA_ARGS__));     \
+#define WAFER_CHECK(condition, ...)                                                 \
+  do {                                                                              \
+    if (!(condition))                                                               \
+      ::wafer::detail::throw_internal(__FILE__, __LINE__, #condition,               \
+                                      ::wafer::str("" __VA_OPT__(, ) __VA_ARGS__)); \
   } while (false)
 
 // A condition on the user's input; the arguments after `where` are joined into the message.
-#define WAFER_REQUIRE(condition, where, ...)                                            \
-  do {                                                                                  \
-    if (!(condition)) throw ::wafer::UserError(where, ::wafer::str(__VA_ARGS__));       \
+#define WAFER_REQUIRE(condition, where, ...)                                      \
+  do {                                                                            \
+    if (!(condition)) throw ::wafer::UserError(where, ::wafer::str(__VA_ARGS__)); \
   } while (false)

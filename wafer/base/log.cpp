@@ -42,7 +42,9 @@ void write_line(const char* prefix, const std::string& text) {
 }
 }  // namespace
 
-bool log_enabled(LogLevel level) { return level <= settings().level; }
+bool log_enabled(LogLevel level) {
+  return level <= settings().level;
+}
 
 bool log_enabled(const char* topic) {
   const auto& topics = settings().topics;

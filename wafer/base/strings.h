@@ -20,7 +20,8 @@ std::string human_seconds(double seconds);
 // "1234567" as "1,234,567".
 std::string human_count(int64_t count);
 
-// "; did you mean 'x'?" for the candidate nearest to `name` in edit distance, or "" when none is near.
+// "; did you mean 'x'?" for the candidate nearest to `name` in edit distance, or "" when none is
+// near.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace wafer

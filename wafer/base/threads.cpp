@@ -35,8 +35,8 @@ int initial_thread_count() {
   if (!text) return available_cpus();
   int count = 0;
   auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), count);
-  WAFER_REQUIRE(status == std::errc() && end == text->data() + text->size() && count > 0, "WAFER_THREADS",
-                "not a positive whole number: '", *text, "'");
+  WAFER_REQUIRE(status == std::errc() && end == text->data() + text->size() && count > 0,
+                "WAFER_THREADS", "not a positive whole number: '", *text, "'");
   return count;
 }
 
@@ -120,7 +120,9 @@ void run_parts(int parts, const std::function<void(int)>& body) {
 #endif
 }  // namespace
 
-int thread_count() { return thread_count_setting(); }
+int thread_count() {
+  return thread_count_setting();
+}
 
 void set_thread_count(int count) {
   WAFER_REQUIRE(count > 0, "threads", "the number of threads must be positive; got ", count);
@@ -155,8 +157,12 @@ void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t
 
 // Flush-to-zero and denormals-are-zero are bits 15 and 6 of MXCSR.
 #if defined(__x86_64__)
-FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
-FlushDenormals::~FlushDenormals() { _mm_setcsr((_mm_getcsr() & ~0x8040u) | (saved_ & 0x8040u)); }
+FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) {
+  _mm_setcsr(saved_ | 0x8040u);
+}
+FlushDenormals::~FlushDenormals() {
+  _mm_setcsr((_mm_getcsr() & ~0x8040u) | (saved_ & 0x8040u));
+}
 #else
 FlushDenormals::FlushDenormals() : saved_(0) {}
 FlushDenormals::~FlushDenormals() = default;

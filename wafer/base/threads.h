@@ -11,9 +11,10 @@ int available_cpus();
 int thread_count();
 void set_thread_count(int count);
 
-// Calls body(begin, end) on contiguous parts of [0, count), at most one a thread and none shorter than
-// `grain` unless it is the whole. The split depends on count, grain and thread_count() alone, so results are
-// the same from run to run. Nested calls run in the caller. An exception of a part is rethrown here.
+// Calls body(begin, end) on contiguous parts of [0, count), at most one a thread and none shorter
+// than `grain` unless it is the whole. The split depends on count, grain and thread_count() alone,
+// so results are the same from run to run. Nested calls run in the caller. An exception of a part
+// is rethrown here.
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
 // Flushes denormals to zero in this thread while alive, and restores the caller's mode after.

@@ -18,15 +18,19 @@ std::string attr_text(const AttrValue& value) {
   return std::visit(
       [](const auto& v) -> std::string {
         using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_same_v<T, bool>) return v ? "true" : "false";
-        else if constexpr (std::is_same_v<T, std::string>) return "'" + v + "'";
-        else if constexpr (requires { v.begin(); }) return list_text(v);
+        if constexpr (std::is_same_v<T, bool>)
+          return v ? "true" : "false";
+        else if constexpr (std::is_same_v<T, std::string>)
+          return "'" + v + "'";
+        else if constexpr (requires { v.begin(); })
+          return list_text(v);
         else if constexpr (std::is_same_v<T, double>) {
           std::ostringstream out;
           out.precision(17);
           out << v;
           return out.str();
-        } else return str(v);
+        } else
+          return str(v);
       },
       value);
 }
@@ -36,7 +40,9 @@ const AttrList& Attrs::list() const {
   return content_ ? content_->list : empty;
 }
 
-size_t Attrs::hash() const { return std::hash<std::string>{}(text()); }
+size_t Attrs::hash() const {
+  return std::hash<std::string>{}(text());
+}
 
 std::string Attrs::text() const {
   std::string text;

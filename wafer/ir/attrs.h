@@ -26,8 +26,8 @@ struct Field {
 template <class Member>
 Field(const char*, Member) -> Field<Member>;
 
-// The attributes of a node: any plain struct with one field list, from which hash, equality, text and JSON
-// derive:
+// The attributes of a node: any plain struct with one field list, from which hash, equality, text
+// and JSON derive:
 //   struct ReduceAttrs {
 //     std::vector<int64_t> axes;
 //     static constexpr auto fields() { return std::make_tuple(Field{"axes", &ReduceAttrs::axes}); }
@@ -37,7 +37,7 @@ class Attrs {
   Attrs() = default;
 
   template <class T>
-    requires requires { T::fields(); }
+  requires requires { T::fields(); }
   Attrs(T value) {  // NOLINT: a struct of attributes is attributes
     AttrList list;
     std::apply([&](auto... field) { (list.emplace_back(field.name, value.*field.member), ...); },
@@ -58,7 +58,8 @@ class Attrs {
   size_t hash() const;
   std::string text() const;  // "stride=[1, 1], padding=[0, 0]"
 
-  // Builds a struct from a list; a missing, unknown or wrongly typed field is a UserError naming it.
+  // Builds a struct from a list; a missing, unknown or wrongly typed field is a UserError naming
+  // it.
   template <class T>
   static Attrs read(const AttrList& list);
 

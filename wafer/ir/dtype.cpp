@@ -29,10 +29,14 @@ constexpr std::array<DTypeInfo, 17> table = {{{"f64", "float64", 64},
                                               {"f8e4m3", "float8_e4m3fn", 8},
                                               {"f8e5m2", "float8_e5m2", 8}}};
 
-const DTypeInfo& info(DType dtype) { return table.at(static_cast<size_t>(dtype)); }
+const DTypeInfo& info(DType dtype) {
+  return table.at(static_cast<size_t>(dtype));
+}
 }  // namespace
 
-std::string_view name(DType dtype) { return info(dtype).name; }
+std::string_view name(DType dtype) {
+  return info(dtype).name;
+}
 
 DType dtype_from_name(std::string_view text) {
   for (size_t i = 0; i < table.size(); ++i) {
@@ -45,13 +49,16 @@ DType dtype_from_name(std::string_view text) {
 const std::vector<DType>& computable_dtypes() {
   static const std::vector<DType> dtypes = [] {
     std::vector<DType> result;
-    for (int i = 0; i <= static_cast<int>(DType::boolean); ++i) result.push_back(static_cast<DType>(i));
+    for (int i = 0; i <= static_cast<int>(DType::boolean); ++i)
+      result.push_back(static_cast<DType>(i));
     return result;
   }();
   return dtypes;
 }
 
-int bits(DType dtype) { return info(dtype).bits; }
+int bits(DType dtype) {
+  return info(dtype).bits;
+}
 
 size_t byte_size(DType dtype, int64_t elements) {
   return (static_cast<size_t>(elements) * static_cast<size_t>(bits(dtype)) + 7) / 8;
@@ -61,7 +68,9 @@ bool is_floating(DType dtype) {
   return dtype <= DType::bf16 || dtype == DType::f8e4m3 || dtype == DType::f8e5m2;
 }
 
-bool is_integer(DType dtype) { return !is_floating(dtype) && dtype != DType::boolean; }
+bool is_integer(DType dtype) {
+  return !is_floating(dtype) && dtype != DType::boolean;
+}
 
 bool is_signed(DType dtype) {
   return is_floating(dtype) || (dtype >= DType::i64 && dtype <= DType::i8) || dtype == DType::i4;
@@ -92,6 +101,8 @@ DType promote(DType a, DType b) {
   }
 }
 
-std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name(dtype); }
+std::ostream& operator<<(std::ostream& out, DType dtype) {
+  return out << name(dtype);
+}
 
 }  // namespace wafer

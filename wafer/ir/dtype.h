@@ -10,9 +10,26 @@
 
 namespace wafer {
 
-// Element types. The sub-byte and 8-bit float types can be named and stored; no op computes in them.
+// Element types. The sub-byte and 8-bit float types can be named and stored; no op computes in
+// them.
 enum class DType : uint8_t {
-  f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, i4, u4, f8e4m3, f8e5m2
+  f64,
+  f32,
+  f16,
+  bf16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
+  boolean,
+  i4,
+  u4,
+  f8e4m3,
+  f8e5m2
 };
 
 std::string_view name(DType dtype);
@@ -35,16 +52,27 @@ std::ostream& operator<<(std::ostream& out, DType dtype);
 
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, double>) return DType::f64;
-  else if constexpr (std::is_same_v<T, float>) return DType::f32;
-  else if constexpr (std::is_same_v<T, Float16>) return DType::f16;
-  else if constexpr (std::is_same_v<T, BFloat16>) return DType::bf16;
-  else if constexpr (std::is_same_v<T, bool>) return DType::boolean;
+  if constexpr (std::is_same_v<T, double>)
+    return DType::f64;
+  else if constexpr (std::is_same_v<T, float>)
+    return DType::f32;
+  else if constexpr (std::is_same_v<T, Float16>)
+    return DType::f16;
+  else if constexpr (std::is_same_v<T, BFloat16>)
+    return DType::bf16;
+  else if constexpr (std::is_same_v<T, bool>)
+    return DType::boolean;
   else if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) {
-    return sizeof(T) == 8 ? DType::i64 : sizeof(T) == 4 ? DType::i32 : sizeof(T) == 2 ? DType::i16 : DType::i8;
+    return sizeof(T) == 8   ? DType::i64
+           : sizeof(T) == 4 ? DType::i32
+           : sizeof(T) == 2 ? DType::i16
+                            : DType::i8;
   } else {
     static_assert(std::is_integral_v<T>, "no dtype for this type");
-    return sizeof(T) == 8 ? DType::u64 : sizeof(T) == 4 ? DType::u32 : sizeof(T) == 2 ? DType::u16 : DType::u8;
+    return sizeof(T) == 8   ? DType::u64
+           : sizeof(T) == 4 ? DType::u32
+           : sizeof(T) == 2 ? DType::u16
+                            : DType::u8;
   }
 }
 

@@ -4,7 +4,8 @@
 
 namespace wafer {
 
-// Storage formats of two bytes; arithmetic converts to float and rounds to nearest even on the way back.
+// Storage formats of two bytes; arithmetic converts to float and rounds to nearest even on the way
+// back.
 
 // bfloat16: the upper half of a float.
 struct BFloat16 {
@@ -34,7 +35,8 @@ struct Float16 {
     } else if (magnitude >= 0x477ff000u) {  // rounds to 2^16 or more
       bits = static_cast<uint16_t>(sign | 0x7c00u);
     } else if (magnitude < 0x38800000u) {  // below 2^-14: a multiple of 2^-24
-      // Adding 0.5 puts the value's multiple of 2^-24 into the low bits of the sum, rounded to nearest even.
+      // Adding 0.5 puts the value's multiple of 2^-24 into the low bits of the sum, rounded to
+      // nearest even.
       float shifted = std::bit_cast<float>(magnitude) + 0.5f;
       bits = static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
     } else {

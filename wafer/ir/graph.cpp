@@ -38,7 +38,8 @@ std::vector<const Node*> topological_order(const Graph& graph) {
 }
 
 std::optional<std::span<const std::byte>> small_constant(const Node& node, size_t limit) {
-  if (!node.is(op::constant) || node.values.empty() || !node.values[0]->on_host()) return std::nullopt;
+  if (!node.is(op::constant) || node.values.empty() || !node.values[0]->on_host())
+    return std::nullopt;
   size_t bytes = node.outputs[0].bytes();
   if (bytes > limit) return std::nullopt;
   return std::span(static_cast<const std::byte*>(node.values[0]->data()), bytes);
@@ -49,8 +50,10 @@ std::string scalar_text(const Type& type, std::span<const std::byte> bytes) {
   return visit(type.dtype, [&]<class T>(std::type_identity<T>) {
     T value;
     std::memcpy(&value, bytes.data(), sizeof value);
-    if constexpr (sizeof(T) == 1) return std::to_string(static_cast<int>(value));
-    else return str(value);
+    if constexpr (sizeof(T) == 1)
+      return std::to_string(static_cast<int>(value));
+    else
+      return str(value);
   });
 }
 
@@ -64,7 +67,8 @@ void print_into(const Graph& graph, const std::string& indent, std::string& text
     size_t id = number.size();
     number[node] = id;
     text += str(indent, "%", id, " = ", node->op->name, "(");
-    for (size_t i = 0; i < node->inputs.size(); ++i) text += (i ? ", " : "") + value_text(node->inputs[i]);
+    for (size_t i = 0; i < node->inputs.size(); ++i)
+      text += (i ? ", " : "") + value_text(node->inputs[i]);
     text += ")";
     if (auto bytes = small_constant(*node, 8); bytes && node->outputs[0].shape.rank() == 0) {
       text += " {" + scalar_text(node->outputs[0], *bytes) + "}";
@@ -99,7 +103,8 @@ void verify(const Graph& graph) {
   }
   for (const Node* node : topological_order(graph)) {
     if (node->is(op::input)) {
-      WAFER_CHECK(listed.count(node), "input '", node->attr<InputAttrs>().name, "' is used but not listed");
+      WAFER_CHECK(listed.count(node), "input '", node->attr<InputAttrs>().name,
+                  "' is used but not listed");
       continue;
     }
     if (node->is(op::constant)) {
@@ -111,11 +116,12 @@ void verify(const Graph& graph) {
                   " reads an output that is not there");
     }
     std::vector<Type> inferred = node->op->infer({node->inputs, node->attrs, node->subgraphs});
-    WAFER_CHECK(inferred.size() == node->outputs.size(), node->op->name, ": wrong number of outputs");
+    WAFER_CHECK(inferred.size() == node->outputs.size(), node->op->name,
+                ": wrong number of outputs");
     for (size_t i = 0; i < inferred.size(); ++i) {
       inferred[i].layout = node->outputs[i].layout;
-      WAFER_CHECK(inferred[i] == node->outputs[i], node->op->name, " output ", i, " is ", node->outputs[i],
-                  " where infer gives ", inferred[i]);
+      WAFER_CHECK(inferred[i] == node->outputs[i], node->op->name, " output ", i, " is ",
+                  node->outputs[i], " where infer gives ", inferred[i]);
     }
     for (const auto& subgraph : node->subgraphs) verify(*subgraph);
   }
@@ -124,13 +130,18 @@ void verify(const Graph& graph) {
     if (input < 0) continue;
     WAFER_CHECK(static_cast<size_t>(input) < graph.inputs.size() &&
                     graph.inputs[static_cast<size_t>(input)].type() == graph.outputs[i].type(),
-                "output ", i, " of type ", graph.outputs[i].type(), " cannot take over input ", input);
+                "output ", i, " of type ", graph.outputs[i].type(), " cannot take over input ",
+                input);
   }
 }
 
 namespace {
-void mix(size_t& seed, size_t value) { seed ^= value + 0x9e3779b97f4a7c15u + (seed << 6) + (seed >> 2); }
-void mix(size_t& seed, const std::string& text) { mix(seed, std::hash<std::string>{}(text)); }
+void mix(size_t& seed, size_t value) {
+  seed ^= value + 0x9e3779b97f4a7c15u + (seed << 6) + (seed >> 2);
+}
+void mix(size_t& seed, const std::string& text) {
+  mix(seed, std::hash<std::string>{}(text));
+}
 
 // Numbers nodes by their place in the order so that equal graphs compare and hash equal.
 std::unordered_map<const Node*, size_t> numbering(const std::vector<const Node*>& order) {
@@ -159,7 +170,8 @@ size_t hash(const Graph& graph) {
     for (const auto& subgraph : node->subgraphs) mix(seed, hash(*subgraph));
   }
   for (size_t i = 0; i < graph.outputs.size(); ++i) {
-    mix(seed, number.at(&graph.outputs[i].node()) * 16 + static_cast<size_t>(graph.outputs[i].index()));
+    mix(seed,
+        number.at(&graph.outputs[i].node()) * 16 + static_cast<size_t>(graph.outputs[i].index()));
     mix(seed, static_cast<size_t>(graph.alias_of(i) + 1));
   }
   return seed;
@@ -185,12 +197,14 @@ bool structurally_equal(const Graph& a, const Graph& b) {
     if (!std::equal(x.inputs.begin(), x.inputs.end(), y.inputs.begin(), same_value)) return false;
     if (x.is(op::constant) && x.values[0] != y.values[0]) {
       auto left = small_constant(x), right = small_constant(y);
-      if (!left || !right || !std::equal(left->begin(), left->end(), right->begin(), right->end())) {
+      if (!left || !right ||
+          !std::equal(left->begin(), left->end(), right->begin(), right->end())) {
         return false;
       }
     }
     for (size_t s = 0; s < x.subgraphs.size(); ++s) {
-      if (x.subgraphs[s] != y.subgraphs[s] && !structurally_equal(*x.subgraphs[s], *y.subgraphs[s])) {
+      if (x.subgraphs[s] != y.subgraphs[s] &&
+          !structurally_equal(*x.subgraphs[s], *y.subgraphs[s])) {
         return false;
       }
     }
@@ -261,7 +275,8 @@ Graph rewrite(const Graph& graph, const RewriteRule& rule) {
     result.inputs.push_back(replacements[&input.node()][0]);
   }
   rewrite_nodes(graph, rule, replacements);
-  for (const Tensor& output : graph.outputs) result.outputs.push_back(replaced(replacements, output));
+  for (const Tensor& output : graph.outputs)
+    result.outputs.push_back(replaced(replacements, output));
   return result;
 }
 

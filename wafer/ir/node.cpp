@@ -8,8 +8,8 @@ namespace {
 thread_local std::string path_of_thread;
 }  // namespace
 
-// A long chain of nodes must not recurse once per link when its end is released, so the inputs of a dying
-// node are handed to a list that the outermost destructor drains.
+// A long chain of nodes must not recurse once per link when its end is released, so the inputs of a
+// dying node are handed to a list that the outermost destructor drains.
 Node::~Node() {
   thread_local std::vector<std::shared_ptr<const Node>> pending;
   thread_local bool draining = false;
@@ -29,7 +29,8 @@ Node::~Node() {
 std::vector<Tensor> make_node(const OpDef& op, std::vector<Tensor> inputs, Attrs attrs,
                               std::vector<std::shared_ptr<const Graph>> subgraphs) {
   for (const Tensor& input : inputs) {
-    WAFER_REQUIRE(static_cast<bool>(input), op.name, "an input is an empty tensor (default-constructed)");
+    WAFER_REQUIRE(static_cast<bool>(input), op.name,
+                  "an input is an empty tensor (default-constructed)");
   }
   auto node = std::make_shared<Node>();
   node->op = &op;
@@ -52,7 +53,8 @@ Tensor make(const OpDef& op, std::vector<Tensor> inputs, Attrs attrs) {
   return make_node(op, std::move(inputs), std::move(attrs)).at(0);
 }
 
-std::vector<Tensor> clone_node(const Node& node, std::vector<Tensor> inputs, std::vector<Type> types) {
+std::vector<Tensor> clone_node(const Node& node, std::vector<Tensor> inputs,
+                               std::vector<Type> types) {
   auto copy = std::make_shared<Node>();
   copy->op = node.op;
   copy->attrs = node.attrs;
@@ -66,20 +68,30 @@ std::vector<Tensor> clone_node(const Node& node, std::vector<Tensor> inputs, std
   return outputs;
 }
 
-const std::string& current_path() { return path_of_thread; }
+const std::string& current_path() {
+  return path_of_thread;
+}
 
 PathScope::PathScope(std::string path) : saved_(std::move(path_of_thread)) {
   path_of_thread = std::move(path);
 }
-PathScope::~PathScope() { path_of_thread = std::move(saved_); }
-PathScope PathScope::whole(const std::string& path) { return PathScope(path); }
+PathScope::~PathScope() {
+  path_of_thread = std::move(saved_);
+}
+PathScope PathScope::whole(const std::string& path) {
+  return PathScope(path);
+}
 PathScope PathScope::extend(const std::string& name) {
   return PathScope(path_of_thread.empty() ? name : path_of_thread + "." + name);
 }
 
 namespace {
-std::vector<Type> no_infer(const InferArgs&) { throw InternalError("leaf nodes are not inferred"); }
-Cost no_cost(const Node&) { return {}; }
+std::vector<Type> no_infer(const InferArgs&) {
+  throw InternalError("leaf nodes are not inferred");
+}
+Cost no_cost(const Node&) {
+  return {};
+}
 
 std::shared_ptr<Node> leaf(const OpDef& op, Type type) {
   auto node = std::make_shared<Node>();
@@ -95,9 +107,9 @@ Tensor scalar_constant(DType dtype, const void* value) {
 }
 }  // namespace
 
-const OpDef op::input = {.name = "input", .infer = no_infer, .cost = no_cost,
-                         .read_attrs = Attrs::read<InputAttrs>};
-const OpDef op::constant = {.name = "constant", .infer = no_infer, .cost = no_cost};
+const OpDef input_def = {
+    .name = "input", .infer = no_infer, .cost = no_cost, .read_attrs = Attrs::read<InputAttrs>};
+const OpDef constant_def = {.name = "constant", .infer = no_infer, .cost = no_cost};
 
 Tensor make_input(const Type& type, const std::string& name) {
   auto node = leaf(op::input, type);
@@ -126,7 +138,9 @@ Tensor::Tensor(double value) {
   *this = scalar_constant(DType::f32, &single);
 }
 Tensor::Tensor(int value) : Tensor(int64_t{value}) {}
-Tensor::Tensor(int64_t value) { *this = scalar_constant(DType::i64, &value); }
+Tensor::Tensor(int64_t value) {
+  *this = scalar_constant(DType::i64, &value);
+}
 
 const Type& Tensor::type() const {
   WAFER_REQUIRE(node_ != nullptr, "tensor", "an empty tensor (default-constructed) has no type");

@@ -9,7 +9,8 @@
 
 namespace wafer {
 
-// One application of an op. Immutable but for `values`, the memory of outputs that have been computed.
+// One application of an op. Immutable but for `values`, the memory of outputs that have been
+// computed.
 struct Node {
   const OpDef* op;
   Attrs attrs;
@@ -36,8 +37,10 @@ std::vector<Tensor> make_node(const OpDef& op, std::vector<Tensor> inputs, Attrs
                               std::vector<std::shared_ptr<const Graph>> subgraphs = {});
 // The same for an op with one output.
 Tensor make(const OpDef& op, std::vector<Tensor> inputs, Attrs attrs = {});
-// A copy of `node` on other inputs and with given output types: what passes use once layouts are chosen.
-std::vector<Tensor> clone_node(const Node& node, std::vector<Tensor> inputs, std::vector<Type> outputs);
+// A copy of `node` on other inputs and with given output types: what passes use once layouts are
+// chosen.
+std::vector<Tensor> clone_node(const Node& node, std::vector<Tensor> inputs,
+                               std::vector<Type> outputs);
 
 // The module path that new nodes of this thread get.
 const std::string& current_path();
@@ -58,9 +61,11 @@ class PathScope {
 
 // A placeholder for a value that a graph gets when it runs.
 Tensor make_input(const Type& type, const std::string& name);
+extern const OpDef input_def;     // attributes: InputAttrs
+extern const OpDef constant_def;  // its value lies in Node::values
 namespace op {
-extern const OpDef input;     // attributes: InputAttrs
-extern const OpDef constant;  // its value lies in Node::values
+inline constexpr const OpDef& input = input_def;
+inline constexpr const OpDef& constant = constant_def;
 }  // namespace op
 
 struct InputAttrs {

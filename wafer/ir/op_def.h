@@ -27,7 +27,8 @@ struct VjpArgs {
   const std::vector<bool>& needed;
 };
 
-// Work of one node: floating point (or integer) operations, and bytes read and written if nothing is cached.
+// Work of one node: floating point (or integer) operations, and bytes read and written if nothing
+// is cached.
 struct Cost {
   double flops = 0;
   double bytes = 0;
@@ -36,7 +37,8 @@ struct Cost {
 // An op is data: one constant of this type per op, beside its builder in op/<family>.cpp.
 struct OpDef {
   const char* name;
-  // Shapes and dtypes of the outputs: the only place they are computed. Throws UserError for a wrong input.
+  // Shapes and dtypes of the outputs: the only place they are computed. Throws UserError for a
+  // wrong input.
   std::vector<Type> (*infer)(const InferArgs&);
   // Gradients by each input, written with op builders; null = not differentiable itself.
   std::vector<Tensor> (*vjp)(const VjpArgs&) = nullptr;

@@ -27,7 +27,8 @@ Dim Dim::bind(const std::map<std::string, int64_t>& bindings) const {
   if (!terms_) return result;
   for (const auto& [name, coefficient] : *terms_) {
     auto found = bindings.find(name);
-    result = result + (found == bindings.end() ? symbol(name) : Dim(found->second)) * Dim(coefficient);
+    result =
+        result + (found == bindings.end() ? symbol(name) : Dim(found->second)) * Dim(coefficient);
   }
   return result;
 }
@@ -51,8 +52,8 @@ Dim Dim::parse(const std::string& text) {
     auto [end, status] = std::from_chars(number.data(), number.data() + number.size(), value);
     bool is_number = status == std::errc() && end == number.data() + number.size();
     std::string name = star == term.npos ? (is_number ? "" : term) : term.substr(star + 1);
-    WAFER_REQUIRE(!term.empty() && (is_number || star == term.npos), "shape", "cannot read dimension '",
-                  text, "'");
+    WAFER_REQUIRE(!term.empty() && (is_number || star == term.npos), "shape",
+                  "cannot read dimension '", text, "'");
     sum = sum + (name.empty() ? Dim(value) : symbol(name) * Dim(is_number ? value : 1));
   }
   return sum;
@@ -121,7 +122,8 @@ Shape::Shape(std::vector<Dim> dims) : dims_(std::move(dims)) {
     WAFER_REQUIRE(!dim.is_static() || dim.value() >= 0, "shape", "negative dimension in ", text());
   }
 }
-Shape::Shape(const std::vector<int64_t>& dims) : Shape(std::vector<Dim>(dims.begin(), dims.end())) {}
+Shape::Shape(const std::vector<int64_t>& dims)
+    : Shape(std::vector<Dim>(dims.begin(), dims.end())) {}
 
 const Dim& Shape::operator[](int index) const {
   return dims_[static_cast<size_t>(normalise_axis(index, rank(), "shape"))];
@@ -164,8 +166,12 @@ std::string Shape::text() const {
   return text;
 }
 
-std::ostream& operator<<(std::ostream& out, const Dim& dim) { return out << dim.text(); }
-std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.text(); }
+std::ostream& operator<<(std::ostream& out, const Dim& dim) {
+  return out << dim.text();
+}
+std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+  return out << shape.text();
+}
 
 int normalise_axis(int64_t axis, int rank, const std::string& where) {
   if (axis < -rank || axis >= rank) {

@@ -23,7 +23,8 @@ class Storage {
   bool on_host_;
 };
 
-// Uninitialised host memory, 64-byte aligned, padded to whole cache lines. UserError when there is not enough.
+// Uninitialised host memory, 64-byte aligned, padded to whole cache lines. UserError when there is
+// not enough.
 std::shared_ptr<Storage> allocate_host(size_t bytes);
 
 }  // namespace wafer

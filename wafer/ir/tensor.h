@@ -12,18 +12,19 @@ namespace wafer {
 struct Node;
 struct OpDef;
 
-// A value of a graph: output `index` of a node. Immutable and cheap to copy. Ops on tensors record nodes and
-// compute nothing; reading a value (item, data, printing) compiles and runs what it needs.
+// A value of a graph: output `index` of a node. Immutable and cheap to copy. Ops on tensors record
+// nodes and compute nothing; reading a value (item, data, printing) compiles and runs what it
+// needs.
 class Tensor {
  public:
   Tensor() = default;
   Tensor(std::shared_ptr<const Node> node, int index) : node_(std::move(node)), index_(index) {}
 
   // A scalar, of dtype f32 for floating arguments (as PyTorch's default) and i64 for integers.
-  Tensor(double value);   // NOLINT: 2 * x is what users write
+  Tensor(double value);                                        // NOLINT: 2 * x is what users write
   Tensor(float value) : Tensor(static_cast<double>(value)) {}  // NOLINT
-  Tensor(int value);      // NOLINT
-  Tensor(int64_t value);  // NOLINT
+  Tensor(int value);                                           // NOLINT
+  Tensor(int64_t value);                                       // NOLINT
 
   // A tensor over `storage`, which holds the elements row-major and must not be written afterwards.
   static Tensor from_storage(Type type, std::shared_ptr<Storage> storage);
@@ -51,7 +52,8 @@ class Tensor {
   // The memory that holds the value, or null when it has not been computed.
   std::shared_ptr<Storage> storage() const;
 
-  // Computes the value if need be (defined in tensor/, as all that follows). Reading a traced value is an error.
+  // Computes the value if need be (defined in tensor/, as all that follows). Reading a traced value
+  // is an error.
   const Tensor& eval() const;
   // The elements as a copy in row-major order; T must match the dtype.
   template <class T>
@@ -88,8 +90,8 @@ Tensor Tensor::from_values(const std::vector<T>& values, const Shape& shape) {
 
 template <class T>
 std::vector<T> Tensor::data() const {
-  WAFER_REQUIRE(dtype() == dtype_of<T>(), "data", "the tensor holds ", dtype(), ", not ", dtype_of<T>(),
-                "; cast it first");
+  WAFER_REQUIRE(dtype() == dtype_of<T>(), "data", "the tensor holds ", dtype(), ", not ",
+                dtype_of<T>(), "; cast it first");
   std::vector<std::byte> bytes = host_bytes();
   auto count = static_cast<size_t>(elements());
   auto* first = reinterpret_cast<const T*>(bytes.data());

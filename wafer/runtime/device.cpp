@@ -1,0 +1,24 @@
+#include "wafer/runtime/device.h"
+
+namespace wafer {
+
+std::vector<std::shared_ptr<Storage>> execute(Device& device, const Artifact& artifact,
+                                              std::span<const std::shared_ptr<Storage>> inputs,
+                                              const RunObserver* observer) {
+  WAFER_CHECK(inputs.size() == artifact.inputs.size(), "execute: ", inputs.size(), " inputs for ",
+              artifact.inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    WAFER_CHECK(inputs[i] && inputs[i]->bytes() >= artifact.inputs[i].bytes(), "execute: input ", i,
+                " is too small for ", artifact.inputs[i]);
+  }
+  std::vector<std::shared_ptr<Storage>> outputs;
+  for (size_t i = 0; i < artifact.outputs.size(); ++i) {
+    int alias = i < artifact.alias.size() ? artifact.alias[i] : -1;
+    outputs.push_back(alias >= 0 ? inputs[static_cast<size_t>(alias)]
+                                 : device.allocate(artifact.outputs[i].bytes()));
+  }
+  device.run(artifact, inputs, outputs, observer);
+  return outputs;
+}
+
+}  // namespace wafer
