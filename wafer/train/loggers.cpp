@@ -9,36 +9,27 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "wafer/base/env.h"
 #include "wafer/base/error.h"
 #include "wafer/base/strings.h"
+#include "wafer/io/file.h"
 
 namespace wafer {
 
 namespace {
-[[noreturn]] void fail(const std::string& path, const char* what) {
-  int code = errno;
-  throw UserError(path, what,
-                  {.got = std::strerror(code),
-                   .hint = code == ENOSPC ? "free some space, then resume the run"
-                                          : "choose a run folder that can be written"});
-}
-
 std::FILE* open_or_fail(const std::string& path, const char* mode) {
   std::FILE* file = std::fopen(path.c_str(), mode);
-  if (!file) fail(path, "the log cannot be opened for writing");
+  if (!file) io::throw_system_error(path, "open the log for writing", errno);
   return file;
 }
 
 void write_or_fail(std::FILE* file, const std::string& path, std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), file) != text.size() || std::fflush(file) != 0) {
-    fail(path, "the log cannot be written");
+    io::throw_system_error(path, "write the log", errno);
   }
 }
 
@@ -80,23 +71,10 @@ CsvLogger::CsvLogger(std::string path, std::string index, std::vector<std::strin
   for (const auto& column : columns) header += "," + csv_field(column);
   header += "\n";
   std::string contents = header;
-  if (resume_after) {
-    if (std::ifstream in(path_, std::ios::binary); in) {
-      std::string text{std::istreambuf_iterator<char>(in), {}};
-      contents = kept_rows(path_, text, header, *resume_after);
-    }
+  if (resume_after && std::filesystem::exists(path_)) {
+    contents = kept_rows(path_, io::read_text_file(path_), header, *resume_after);
   }
-  // Through a second file, so that a kill at this moment leaves the old rows.
-  std::string temporary = path_ + ".tmp";
-  std::FILE* file = open_or_fail(temporary, "wb");
-  try {
-    write_or_fail(file, temporary, contents);
-  } catch (...) {
-    std::fclose(file);
-    throw;
-  }
-  std::fclose(file);
-  if (std::rename(temporary.c_str(), path_.c_str()) != 0) fail(path_, "the log cannot be replaced");
+  io::write_file_atomic(path_, contents);
   file_ = open_or_fail(path_, "ab");
 }
 
