@@ -1,0 +1,28 @@
+#pragma once
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+#include "wafer/runtime/device.h"
+
+namespace wafer {
+
+// What devices that run HostPrograms share: host memory with accounting, and arenas kept between runs.
+class HostDevice : public Device {
+ public:
+  std::shared_ptr<Storage> allocate(size_t bytes) override;
+  void copy_to_host(const Storage& from, void* to, size_t bytes) override;
+  void copy_from_host(const void* from, Storage& to, size_t bytes) override;
+  void run(const Artifact& artifact, std::span<const std::shared_ptr<Storage>> inputs,
+           std::span<const std::shared_ptr<Storage>> outputs, const RunObserver* observer) override;
+  void synchronize() override {}
+
+ private:
+  std::shared_ptr<Storage> take_arena(size_t bytes);
+  void give_arena(std::shared_ptr<Storage> arena);
+
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<Storage>> arenas_;  // free ones
+};
+
+}  // namespace wafer

@@ -1,0 +1,58 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "wafer/runtime/device.h"
+#include "wafer/runtime/kernel.h"
+
+namespace wafer {
+
+// The kernel that a host backend has for an op, or null.
+using KernelLookup = std::function<MakeKernel(const OpDef&)>;
+
+// A lowered graph as a list of steps over one arena: the artifact of backends that run on the host.
+class HostProgram : public Artifact {
+ public:
+  // `inputs` and `outputs`: memory of each, row-major; `arena`: memory.arena bytes, 64-byte aligned.
+  void run(void* const* inputs, void* const* outputs, std::byte* arena, const RunObserver* observer = nullptr) const;
+
+ private:
+  friend std::shared_ptr<HostProgram> make_host_program(Graph, const Target&, const KernelLookup&);
+
+  enum class Place { none, input, output, arena, constant };
+  struct Location {
+    Place place = Place::none;
+    size_t at = 0;  // index of the input or output, or offset in the arena
+    void* constant = nullptr;
+  };
+  struct PlannedStep {
+    Step step;
+    std::vector<Location> in, out;
+    Location scratch;
+    const Node* node;
+  };
+  struct Copy {
+    Location from, to;
+    size_t bytes;
+  };
+  class Planner;
+
+  Graph graph_;  // keeps nodes and constants alive
+  std::vector<PlannedStep> planned_;
+  std::vector<Copy> copies_before_, copies_after_;
+};
+
+// Plans memory (static offsets by lifetime, views for reshapes, in place where safe, donated inputs) and makes
+// a step for each node. Control flow runs its subgraphs, compiled for `target`, as nested programs.
+std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target, const KernelLookup& lookup);
+
+// Offsets in one arena for blocks of memory that are alive from step `first` to step `last`, both included:
+// blocks alive at once never overlap. Greedy by size. Returns the arena's size.
+struct MemoryBlock {
+  size_t bytes = 0, first = 0, last = 0;
+  size_t offset = 0;  // result
+};
+size_t plan_offsets(std::vector<MemoryBlock>& blocks);
+
+}  // namespace wafer

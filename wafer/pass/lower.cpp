@@ -1,0 +1,58 @@
+#include "wafer/pass/lower.h"
+
+#include <chrono>
+#include <functional>
+
+#include "wafer/base/log.h"
+#include "wafer/pass/cse.h"
+#include "wafer/pass/decompose.h"
+#include "wafer/pass/layout.h"
+#include "wafer/pass/simplify.h"
+
+namespace wafer {
+
+namespace {
+// Runs one pass: timed, logged, and verified in builds with assertions.
+class Pipeline {
+ public:
+  explicit Pipeline(Graph graph) : graph_(std::move(graph)) { check("the input of lower"); }
+
+  void run(const char* name, const std::function<Graph(const Graph&)>& pass) {
+    auto start = std::chrono::steady_clock::now();
+    Graph result = pass(graph_);
+    double milliseconds =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    if (log_enabled("pass")) {
+      bool changed = !structurally_equal(graph_, result);
+      log("pass", str(name, ", ", milliseconds, " ms", changed ? ":\n" + print(result) : " (unchanged)"));
+    }
+    graph_ = std::move(result);
+    check(name);
+  }
+
+  Graph take() { return std::move(graph_); }
+
+ private:
+  void check([[maybe_unused]] const char* after) {
+#ifndef NDEBUG
+    try {
+      verify(graph_);
+    } catch (const InternalError& error) {
+      throw InternalError(str("after ", after, ": ", error.what(), "\n", print(graph_)));
+    }
+#endif
+  }
+  Graph graph_;
+};
+}  // namespace
+
+Graph lower(const Graph& graph, const Target& target, const LowerOptions& options) {
+  Pipeline pipeline(graph);
+  pipeline.run("decompose", [&](const Graph& g) { return decompose(g, target); });
+  pipeline.run("simplify", simplify);
+  pipeline.run("common subexpressions", eliminate_common_subexpressions);
+  if (options.channels_last) pipeline.run("layout", assign_layouts);
+  return pipeline.take();
+}
+
+}  // namespace wafer

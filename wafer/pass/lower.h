@@ -1,0 +1,16 @@
+#pragma once
+#include "wafer/ir/graph.h"
+#include "wafer/runtime/artifact.h"
+
+namespace wafer {
+
+struct LowerOptions {
+  bool channels_last = false;     // the target's convolutions run channels-last
+  bool fuse_elementwise = false;  // the target runs `fused` nodes
+};
+
+// Turns a user's graph into one that the target can run, node by node. lower.cpp is the contents page of
+// passes. WAFER_LOG=pass prints the graph after each pass that changed it, with its time.
+Graph lower(const Graph& graph, const Target& target, const LowerOptions& options);
+
+}  // namespace wafer
