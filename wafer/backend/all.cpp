@@ -1,0 +1,10 @@
+#include "wafer/backend/reference/reference.h"
+#include "wafer/runtime/registry.h"
+
+namespace wafer {
+
+std::vector<Backend> find_backends() {
+  return {reference::find_backend()};
+}
+
+}  // namespace wafer
