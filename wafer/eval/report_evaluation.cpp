@@ -54,9 +54,11 @@ std::string metric_table(const Classification& result) {
 }  // namespace
 
 std::string results_section(const Report& report) {
-  std::string out = split_table(report);
-  if (report.classification) out += metric_table(*report.classification);
-  return out;
+  std::string splits = split_table(report);
+  if (!report.classification) return splits;
+  if (splits.empty()) return metric_table(*report.classification);
+  return "<div class=\"wide2\"><div>" + metric_table(*report.classification) + "</div><div>" +
+         splits + "</div></div>\n";
 }
 
 std::string confusion_section(const Report& report) {
@@ -85,7 +87,9 @@ std::string confusion_section(const Report& report) {
         "Each row is a true class, each column what the model said; the shade is the share of "
         "the row (mistakes are shaded more strongly than their share). Blue is right, orange "
         "is wrong.");
-    out += svg::heat_map(map);
+    out += "<div class=\"wide2\">" + svg::heat_map(map);
+  } else {
+    out += "<div>";
   }
   auto pairs = worst_confusions(matrix, 10);
   if (!pairs.empty()) {
@@ -94,9 +98,9 @@ std::string confusion_section(const Report& report) {
       table.row({named(class_name(report, pair.label)), named(class_name(report, pair.predicted)),
                  count(pair.count), value(percent(pair.share, 1))});
     }
-    out += "<h3>Most frequent mistakes</h3>\n" + table.html();
+    out += "<div><h3>Most frequent mistakes</h3>\n" + table.html() + "</div>";
   }
-  return out;
+  return out + "</div>\n";
 }
 
 std::string classes_section(const Report& report) {
@@ -132,17 +136,20 @@ std::string classes_section(const Report& report) {
 }
 
 namespace {
-// At most about `most` points, the first and last included, evenly spread.
-void thin(std::vector<double>& x, std::vector<double>& y, size_t most) {
-  if (x.size() <= most) return;
-  std::vector<double> thin_x, thin_y;
-  for (size_t i = 0; i < most; ++i) {
-    size_t from = i * (x.size() - 1) / (most - 1);
-    thin_x.push_back(x[from]);
-    thin_y.push_back(y[from]);
+// Leaves out points of a curve in the unit square that are too close to the one before to be seen.
+void thin(std::vector<double>& x, std::vector<double>& y) {
+  constexpr double visible = 0.004;
+  size_t kept = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    bool moved = kept == 0 || std::abs(x[i] - x[kept - 1]) > visible ||
+                 std::abs(y[i] - y[kept - 1]) > visible;
+    if (!moved && i + 1 < x.size()) continue;
+    x[kept] = x[i], y[kept] = y[i];
+    ++kept;
   }
-  x = std::move(thin_x), y = std::move(thin_y);
+  x.resize(kept), y.resize(kept);
 }
+
 }  // namespace
 
 std::string curves_section(const Report& report) {
@@ -188,8 +195,8 @@ std::string curves_section(const Report& report) {
                   .x = result.precision_recall[i].recall,
                   .y = result.precision_recall[i].precision,
                   .colour = colour++};
-    thin(a.x, a.y, 240);
-    thin(b.x, b.y, 240);
+    thin(a.x, a.y);
+    thin(b.x, b.y);
     roc.series.push_back(std::move(a));
     pr.series.push_back(std::move(b));
   }
@@ -301,8 +308,11 @@ std::string regression_section(const Report& report) {
   row("Mean absolute error", result.mae);
   row("Median absolute error", result.median_absolute_error);
   row("Largest error", result.max_error);
+  // Targets of 0 make the fraction astronomic.
+  bool meaningful = result.mean_absolute_percentage_error < 100;
   table.row({named("Mean absolute percentage error"),
-             value(percent(result.mean_absolute_percentage_error, 2))});
+             value(meaningful ? percent(result.mean_absolute_percentage_error, 2)
+                              : "not meaningful: targets near 0")});
   row("R²", result.r2);
   row("Explained variance", result.explained_variance);
   row("Pearson correlation", result.pearson);
@@ -310,11 +320,12 @@ std::string regression_section(const Report& report) {
   std::string out = "<div class=\"grid2\"><div>" + table.html() + "</div>";
   if (!report.scatter.empty()) {
     svg::Series points{.mark = svg::Mark::points, .colour = 0};
-    for (const auto& [target, predicted] : report.scatter) {
-      points.x.push_back(target);
-      points.y.push_back(predicted);
+    constexpr size_t most_points = 1500;
+    size_t stride = (report.scatter.size() + most_points - 1) / most_points;
+    for (size_t i = 0; i < report.scatter.size(); i += stride) {
+      points.x.push_back(report.scatter[i].first);
+      points.y.push_back(report.scatter[i].second);
     }
-    thin(points.x, points.y, 1500);
     auto [low, high] = std::minmax_element(points.x.begin(), points.x.end());
     svg::Series ideal{.name = "perfect prediction",
                       .x = {*low, *high},

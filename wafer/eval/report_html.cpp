@@ -65,6 +65,16 @@ std::string tiles(const Report& report) {
 }
 }  // namespace
 
+namespace {
+// Keeps a number and its percent sign on one line.
+std::string unbroken(std::string text) {
+  for (size_t at = text.find(" %"); at != text.npos; at = text.find(" %", at + 1)) {
+    text.replace(at, 1, "&nbsp;");
+  }
+  return text;
+}
+}  // namespace
+
 std::string Report::html() const {
   std::string title = model.empty() ? "Model" : model;
   if (!data.empty()) title += " on " + data;
@@ -100,7 +110,7 @@ std::string Report::html() const {
           safe, " – wafer report</title>\n<style>", report_style,
           "</style>\n</head>\n<body>\n<main>\n<header>\n", "<p class=\"eyebrow\">wafer report",
           created.empty() ? "" : " · " + escape(created), "</p>\n<h1>", safe,
-          "</h1>\n<p class=\"verdict\">", escape(verdict()), "</p>\n");
+          "</h1>\n<p class=\"verdict\">", unbroken(escape(verdict())), "</p>\n");
   for (const auto& note : notes) out += "<p class=\"notice\">" + escape(note) + "</p>\n";
   out += tiles(*this) + "<nav>";
   for (const auto& section : sections) {

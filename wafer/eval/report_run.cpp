@@ -89,7 +89,7 @@ std::string training_section(const Report& report) {
 }
 
 std::string timing_section(const Report& report) {
-  Table table({"<", "value"});
+  Table table({"<quantity", "value"});
   bool any = false;
   auto row = [&](const char* name, const std::optional<double>& number, auto format) {
     if (!number) return;
@@ -140,7 +140,8 @@ std::string profile_section(const Report& report) {
                      (profile.steps == 1 ? " step" : " steps") + " on " + profile.device + ".";
   if (!peaks.empty()) {
     text += " The roofline is the least time that the measured peaks of " + peaks +
-            " allow for the same work; 100 % cannot be beaten.";
+            " allow for the same work; 100 % is the bound, which only data that stays in caches "
+            "can pass.";
   }
   return hint(text) + profile_table("<layer", by_layer(profile), profile.steps) +
          "<details><summary>By kernel</summary>" +

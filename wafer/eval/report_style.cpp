@@ -38,14 +38,16 @@ p { margin: 8px 0; }
   background: var(--notice); border-left: 4px solid var(--notice-rule); border-radius: 4px;
   padding: 8px 14px; margin: 12px 0; max-width: 84ch;
 }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 12px; margin: 22px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 12px; margin: 22px 0; }
 .tile { background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: 12px 14px; }
 .tile .what { color: var(--muted); font-size: 13px; }
-.tile .number { font-size: 25px; font-weight: 650; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.tile .number { font-size: 22px; font-weight: 650; line-height: 1.4; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .tile .more { color: var(--muted); font-size: 12.5px; line-height: 1.4; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 14px; margin-top: 18px; }
 nav a { color: var(--accent); text-decoration: none; }
 nav a:hover { text-decoration: underline; }
+.wide2 { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 10px 36px; align-items: start; }
+.wide2 h3 { margin-top: 8px; }
 .grid2 { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 20px 28px; align-items: start; }
 figure { margin: 12px 0; min-width: 0; }
 figcaption { font-weight: 600; font-size: 14px; margin-bottom: 6px; }
@@ -80,7 +82,7 @@ th.n:last-child, td.n:last-child { padding-right: 4px; }
 tr.total td { font-weight: 600; }
 tr.chosen td { background: var(--panel); font-weight: 600; }
 tbody tr:hover td { background: var(--panel); }
-td.name { overflow-wrap: anywhere; min-width: 9ch; }
+td.name { overflow-wrap: anywhere; min-width: 12ch; }
 td.fact { overflow-wrap: anywhere; }
 .missing { color: var(--muted); font-style: italic; }
 .bar { display: block; height: 10px; min-width: 1px; border-radius: 2px; background: var(--c0); opacity: 0.85; }
@@ -93,6 +95,7 @@ summary { cursor: pointer; color: var(--accent); font-size: 14px; }
 .thumb .where { color: var(--muted); font-size: 12px; }
 .wrong { color: var(--bad); font-weight: 600; }
 footer { margin-top: 48px; color: var(--muted); font-size: 13px; }
+@media (max-width: 860px) { .wide2 { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 560px) {
   main { padding: 22px 14px 40px; }
   h1 { font-size: 25px; }

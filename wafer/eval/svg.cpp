@@ -128,9 +128,14 @@ Axis axis_of(const Chart& chart, bool horizontal) {
   Axis axis{low, high, ticks(low, high, horizontal ? 6 : 5, integers)};
   if (axis.marks.size() > 1 && !integers) {
     double step = axis.marks[1] - axis.marks[0];
-    if (!fixed_low && axis.marks.front() > low + step * 1e-9) axis.low = axis.marks.front() - step;
-    if (!fixed_high && axis.marks.back() < high - step * 1e-9) axis.high = axis.marks.back() + step;
-    axis.marks = ticks(axis.low, axis.high, static_cast<int>(axis.marks.size()), integers);
+    if (!fixed_low && axis.marks.front() > low + step * 1e-9) {
+      axis.low = axis.marks.front() - step;
+      axis.marks.insert(axis.marks.begin(), axis.low);
+    }
+    if (!fixed_high && axis.marks.back() < high - step * 1e-9) {
+      axis.high = axis.marks.back() + step;
+      axis.marks.push_back(axis.high);
+    }
   }
   return axis;
 }
@@ -167,7 +172,7 @@ std::string draw_series(const Series& series, const Frame& frame, double bar_wid
     }
     if (series.mark == Mark::line) path += str(pen_down ? "L" : "M", at(x), " ", at(y));
     pen_down = true;
-    if (series.mark == Mark::points || count <= 40) {
+    if (series.mark == Mark::points || (count <= 40 && !series.dashed)) {
       points +=
           str("<circle class=\"fill ", colour, "\" cx=\"", at(x), "\" cy=\"", at(y), "\" r=\"",
               series.mark == Mark::points ? "2.2" : "2.6", "\"><title>", escape(series.name), " ",
@@ -261,7 +266,7 @@ std::string heat_map(const HeatMap& map) {
       out += "</rect>";
       if (texts && !map.texts[i * n + j].empty()) {
         out += text_at(x + (cell - 1) / 2, y + cell / 2 + 3.5, "middle",
-                       escape(map.texts[i * n + j]), shade > 0.55 ? "cell on" : "cell");
+                       escape(map.texts[i * n + j]), shade > 0.75 ? "cell on" : "cell");
       }
     }
   }
