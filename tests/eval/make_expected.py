@@ -1,5 +1,5 @@
-"""Writes data/classification.json and data/regression.json: inputs and the values that scikit-learn and scipy
-give for them. Run with numpy, scipy and scikit-learn installed: python3 tests/eval/make_expected.py"""
+"""Writes data/classification.json and data/regression.json: inputs and the values that scikit-learn
+and scipy give for them. Needs numpy, scipy and scikit-learn: python3 tests/eval/make_expected.py"""
 
 import json
 import pathlib
@@ -87,7 +87,8 @@ def classification_case(name, probabilities, labels):
         "ece": ece, "bin_counts": counts,
         "wilson": [wilson.low, wilson.high],
         "kappa": metrics.cohen_kappa_score(labels, predicted),
-        "kappa_linear": metrics.cohen_kappa_score(labels, predicted, labels=every, weights="linear"),
+        "kappa_linear":
+            metrics.cohen_kappa_score(labels, predicted, labels=every, weights="linear"),
         "kappa_quadratic":
             metrics.cohen_kappa_score(labels, predicted, labels=every, weights="quadratic"),
         "balanced_accuracy": metrics.balanced_accuracy_score(labels, predicted),
@@ -121,7 +122,8 @@ def random_case(rng, rows, classes, skill):
 
 
 def write(name, cases):
-    versions = {"numpy": np.__version__, "scipy": scipy.__version__, "scikit-learn": sklearn.__version__}
+    versions = {"numpy": np.__version__, "scipy": scipy.__version__,
+                "scikit-learn": sklearn.__version__}
     text = json.dumps(plain({"versions": versions, "cases": cases}), indent=None)
     text = text.replace('{"name"', '\n{"name"')
     (FOLDER / name).write_text(text + "\n")
@@ -150,7 +152,8 @@ def main():
     cases.append(classification_case("one example, right", [[0.1, 0.7, 0.2]], [1]))
     cases.append(classification_case("one example, wrong", [[0.1, 0.7, 0.2]], [2]))
     cases.append(classification_case("certain", np.eye(3)[[0, 1, 2, 2, 0]], [0, 1, 2, 0, 0]))
-    cases.append(classification_case("one class only", [[0.8, 0.2], [0.6, 0.4], [0.9, 0.1]], [0, 0, 0]))
+    cases.append(classification_case(
+        "one class only", [[0.8, 0.2], [0.6, 0.4], [0.9, 0.1]], [0, 0, 0]))
     cases.append(classification_case(
         "bin edges", [[0.2, 0.8], [0.4, 0.6], [0.6, 0.4], [0.8, 0.2], [1.0, 0.0], [0.5, 0.5]],
         [1, 0, 0, 1, 0, 1]))

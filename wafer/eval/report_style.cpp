@@ -38,17 +38,32 @@ p { margin: 8px 0; }
   background: var(--notice); border-left: 4px solid var(--notice-rule); border-radius: 4px;
   padding: 8px 14px; margin: 12px 0; max-width: 84ch;
 }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 12px; margin: 22px 0; }
-.tile { background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: 12px 14px; }
+.tiles {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 12px;
+  margin: 22px 0;
+}
+.tile {
+  background: var(--panel); border: 1px solid var(--rule); border-radius: 8px;
+  padding: 12px 14px;
+}
 .tile .what { color: var(--muted); font-size: 13px; }
-.tile .number { font-size: 22px; font-weight: 650; line-height: 1.4; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.tile .number {
+  font-size: 22px; font-weight: 650; line-height: 1.4; white-space: nowrap;
+  font-variant-numeric: tabular-nums;
+}
 .tile .more { color: var(--muted); font-size: 12.5px; line-height: 1.4; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 14px; margin-top: 18px; }
 nav a { color: var(--accent); text-decoration: none; }
 nav a:hover { text-decoration: underline; }
-.wide2 { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 10px 36px; align-items: start; }
+.wide2 {
+  display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 10px 36px;
+  align-items: start;
+}
 .wide2 h3 { margin-top: 8px; }
-.grid2 { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 20px 28px; align-items: start; }
+.grid2 {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr));
+  gap: 20px 28px; align-items: start;
+}
 figure { margin: 12px 0; min-width: 0; }
 figcaption { font-weight: 600; font-size: 14px; margin-bottom: 6px; }
 svg { display: block; width: 100%; height: auto; }
@@ -70,13 +85,28 @@ svg text { font-family: inherit; }
 .c8 { stroke: var(--c8); --c: var(--c8); } .c9 { stroke: var(--c9); --c: var(--c9); }
 .fill { fill: var(--c); stroke: none; }
 rect.fill { fill-opacity: 0.85; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0 0; padding: 0; font-size: 13px; color: var(--muted); }
-.key { display: inline-block; width: 18px; border-top: 3px solid var(--c); margin-right: 6px; vertical-align: middle; }
+.legend {
+  list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0 0; padding: 0;
+  font-size: 13px; color: var(--muted);
+}
+.key {
+  display: inline-block; width: 18px; border-top: 3px solid var(--c); margin-right: 6px;
+  vertical-align: middle;
+}
 .key.dashed { border-top-style: dashed; }
 .scroll { overflow-x: auto; margin: 10px 0; }
-table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; min-width: min(100%, 420px); }
-th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
-th { color: var(--muted); font-weight: 600; font-size: 13px; white-space: nowrap; vertical-align: bottom; }
+table {
+  border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums;
+  min-width: min(100%, 420px);
+}
+th, td {
+  text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--rule);
+  vertical-align: top;
+}
+th {
+  color: var(--muted); font-weight: 600; font-size: 13px; white-space: nowrap;
+  vertical-align: bottom;
+}
 th.n, td.n { text-align: right; white-space: nowrap; }
 th.n:last-child, td.n:last-child { padding-right: 4px; }
 tr.total td { font-weight: 600; }
@@ -85,13 +115,25 @@ tbody tr:hover td { background: var(--panel); }
 td.name { overflow-wrap: anywhere; min-width: 12ch; }
 td.fact { overflow-wrap: anywhere; }
 .missing { color: var(--muted); font-style: italic; }
-.bar { display: block; height: 10px; min-width: 1px; border-radius: 2px; background: var(--c0); opacity: 0.85; }
+.bar {
+  display: block; height: 10px; min-width: 1px; border-radius: 2px; background: var(--c0);
+  opacity: 0.85;
+}
 td.bars { width: 150px; min-width: 90px; vertical-align: middle; }
 details { margin: 12px 0; }
 summary { cursor: pointer; color: var(--accent); font-size: 14px; }
-.thumbs { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 12px; margin: 12px 0; }
-.thumb { background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: 9px; font-size: 13px; line-height: 1.4; overflow-wrap: anywhere; }
-.thumb img { width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated; border-radius: 4px; display: block; margin-bottom: 7px; }
+.thumbs {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 12px;
+  margin: 12px 0;
+}
+.thumb {
+  background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: 9px;
+  font-size: 13px; line-height: 1.4; overflow-wrap: anywhere;
+}
+.thumb img {
+  width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated;
+  border-radius: 4px; display: block; margin-bottom: 7px;
+}
 .thumb .where { color: var(--muted); font-size: 12px; }
 .wrong { color: var(--bad); font-weight: 600; }
 footer { margin-top: 48px; color: var(--muted); font-size: 13px; }
