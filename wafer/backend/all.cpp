@@ -1,10 +1,11 @@
+#include "wafer/backend/null/null.h"
 #include "wafer/backend/reference/reference.h"
 #include "wafer/runtime/registry.h"
 
 namespace wafer {
 
 std::vector<Backend> find_backends() {
-  return {reference::find_backend()};
+  return {reference::find_backend(), null::find_backend()};
 }
 
 }  // namespace wafer
