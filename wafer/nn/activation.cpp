@@ -2,6 +2,7 @@
 
 #include "wafer/op/activation.h"
 #include "wafer/op/elementwise.h"
+#include "wafer/op/softmax.h"
 
 namespace wafer::nn {
 
@@ -34,6 +35,12 @@ Tensor LeakyReLU::forward(const Tensor& x) {
 }
 Tensor ELU::forward(const Tensor& x) {
   return elu(x, alpha_);
+}
+Tensor Softmax::forward(const Tensor& x) {
+  return softmax(x, axis_);
+}
+Tensor LogSoftmax::forward(const Tensor& x) {
+  return log_softmax(x, axis_);
 }
 
 }  // namespace wafer::nn

@@ -50,7 +50,8 @@ void check_input(const Tensor& x, int dimensions, int64_t in, const std::string&
   }
 }
 
-std::vector<int64_t> weight_shape(int64_t first, int64_t second, const std::vector<int64_t>& kernel) {
+std::vector<int64_t> weight_shape(int64_t first, int64_t second,
+                                  const std::vector<int64_t>& kernel) {
   std::vector<int64_t> sizes{first, second};
   sizes.insert(sizes.end(), kernel.begin(), kernel.end());
   return sizes;
@@ -58,8 +59,8 @@ std::vector<int64_t> weight_shape(int64_t first, int64_t second, const std::vect
 
 template <class Options>
 std::string describe_options(const char* kind, int dimensions, const Options& o) {
-  std::string text = str(kind, dimensions, "d{in=", o.in, ", out=", o.out, ", kernel=",
-                         o.kernel.text());
+  std::string text =
+      str(kind, dimensions, "d{in=", o.in, ", out=", o.out, ", kernel=", o.kernel.text());
   if (!o.stride.is(1)) text += ", stride=" + o.stride.text();
   if (!o.padding.is(0)) text += ", padding=" + o.padding.text();
   if (!o.dilation.is(1)) text += ", dilation=" + o.dilation.text();

@@ -2,10 +2,10 @@
 
 #include <cmath>
 
-#include "wafer/op/op.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/index.h"
 #include "wafer/op/matmul.h"
+#include "wafer/op/op.h"
 #include "wafer/op/random.h"
 #include "wafer/op/shape_ops.h"
 

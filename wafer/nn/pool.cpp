@@ -35,8 +35,8 @@ Tensor pool(const Tensor& x, PoolKind kind, int dimensions, const PoolLayerOptio
 }
 
 Tensor adaptive_pool(const Tensor& x, PoolKind kind, int dimensions, const Sizes& sizes) {
-  std::string where = str("adaptive_", kind == PoolKind::max ? "max" : "avg", "_pool", dimensions,
-                          "d");
+  std::string where =
+      str("adaptive_", kind == PoolKind::max ? "max" : "avg", "_pool", dimensions, "d");
   check_rank(x, where, dimensions);
   auto wanted = sizes.spread(dimensions, where, "size");
   return kind == PoolKind::max ? adaptive_max_pool(x, wanted) : adaptive_avg_pool(x, wanted);

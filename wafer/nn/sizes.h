@@ -11,9 +11,9 @@ struct Sizes {
   std::vector<int64_t> values;
 
   Sizes() = default;
-  Sizes(int64_t value) : values{value} {}                                   // NOLINT
-  Sizes(std::initializer_list<int64_t> list) : values(list) {}              // NOLINT
-  Sizes(std::vector<int64_t> list) : values(std::move(list)) {}             // NOLINT
+  Sizes(int64_t value) : values{value} {}                        // NOLINT
+  Sizes(std::initializer_list<int64_t> list) : values(list) {}   // NOLINT
+  Sizes(std::vector<int64_t> list) : values(std::move(list)) {}  // NOLINT
   bool empty() const { return values.empty(); }
   bool is(int64_t value) const { return values == std::vector<int64_t>{value}; }
   // "3" or "3x5".

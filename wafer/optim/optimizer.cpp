@@ -11,8 +11,8 @@ namespace {
 void check_range(const std::string& optimizer, const char* field, double value, double low = 0,
                  double high = INFINITY) {
   WAFER_REQUIRE(value >= low && value < high, "optim", optimizer, ": ", field, " = ", value,
-                "; expected a number ", std::isinf(high) ? str("of at least ", low)
-                                                         : str("in [", low, ", ", high, ")"));
+                "; expected a number ",
+                std::isinf(high) ? str("of at least ", low) : str("in [", low, ", ", high, ")"));
 }
 
 // Scalars are computed in f32 once a step; the elements' dtype is that of the parameter.

@@ -1,0 +1,44 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "wafer/models/model.h"
+
+namespace wafer::models {
+
+// A model's options with their values, checked as they are read.
+class OptionValues {
+ public:
+  // UserError for a given option that `info` has not. `data`'s values stand in for defaults.
+  OptionValues(const ModelInfo& info, const Options& given, const DataSpec* data);
+
+  const std::string& text(const std::string& name) const;
+  int64_t integer(const std::string& name, int64_t least = 1) const;
+  double real(const std::string& name, double low, double high) const;
+  bool flag(const std::string& name) const;
+  // "512,256"; "" is none.
+  std::vector<int64_t> integers(const std::string& name) const;
+  Shape shape(const std::string& name) const;
+  // One of `choices`.
+  std::string choice(const std::string& name, const std::vector<std::string>& choices) const;
+  Task task() const;
+
+  const Options& all() const { return values_; }
+  // A UserError about one option.
+  [[noreturn]] void fail(const std::string& name, const std::string& expected) const;
+
+ private:
+  std::string model_;
+  Options values_;
+};
+
+// One model of the table: what it is and how it is built.
+struct Builder {
+  ModelInfo info;
+  Model (*build)(const OptionValues& options);
+};
+
+Builder mlp_builder();
+Builder cnn_builder();
+
+}  // namespace wafer::models

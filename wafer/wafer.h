@@ -1,0 +1,23 @@
+#pragma once
+
+// Everything that a program which makes, trains and runs models needs.
+#include "wafer/nn/nn.h"
+#include "wafer/op/activation.h"
+#include "wafer/op/conv.h"
+#include "wafer/op/create.h"
+#include "wafer/op/elementwise.h"
+#include "wafer/op/index.h"
+#include "wafer/op/loss.h"
+#include "wafer/op/matmul.h"
+#include "wafer/op/norm.h"
+#include "wafer/op/pool.h"
+#include "wafer/op/random.h"
+#include "wafer/op/reduce.h"
+#include "wafer/op/shape_ops.h"
+#include "wafer/op/softmax.h"
+#include "wafer/optim/clip.h"
+#include "wafer/optim/optimizer.h"
+#include "wafer/runtime/registry.h"
+#include "wafer/tensor/eval.h"
+#include "wafer/tensor/grad.h"
+#include "wafer/tensor/jit.h"
