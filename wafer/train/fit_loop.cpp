@@ -1,0 +1,378 @@
+#include "wafer/train/fit_loop.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "wafer/base/log.h"
+#include "wafer/base/process.h"
+#include "wafer/base/strings.h"
+#include "wafer/runtime/compile_cache.h"
+#include "wafer/train/history.h"
+
+namespace wafer {
+
+namespace {
+
+std::string attr_list_text(const AttrList& list) {
+  std::string text;
+  for (const auto& [name, value] : list) text += (text.empty() ? "" : " ") + name + "=" + attr_text(value);
+  return text;
+}
+
+double percentile(std::vector<float> values, double share) {
+  if (values.empty()) return 0;
+  auto at = static_cast<size_t>(share * static_cast<double>(values.size() - 1) + 0.5);
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(at), values.end());
+  return static_cast<double>(values[at]);
+}
+
+// True when some element is NaN (or, when asked, infinite).
+bool has_not_finite(const Type& type, const void* memory, bool infinite_too) {
+  if (!is_floating(type.dtype) || !memory) return false;
+  return visit(type.dtype, [&]<class T>(std::type_identity<T>) {
+    auto* values = static_cast<const T*>(memory);
+    return std::any_of(values, values + type.elements(), [&](const T& value) {
+      auto number = static_cast<double>(value);
+      return std::isnan(number) || (infinite_too && std::isinf(number));
+    });
+  });
+}
+
+template <class T>
+void set_scalar(Device& device, Storage& storage, std::initializer_list<T> values) {
+  device.copy_from_host(values.begin(), storage, values.size() * sizeof(T));
+}
+
+}  // namespace
+
+FitLoop::FitLoop(Trainer& trainer, const data::Dataset& train, const data::Dataset& validation,
+                 const FitOptions& options)
+    : trainer_(trainer), device_(*trainer.device_), train_(train), validation_(validation), options_(options) {
+  WAFER_REQUIRE(!train.empty(), "fit", "the training set is empty");
+  WAFER_REQUIRE(options.epochs > 0, "fit", "epochs must be positive; got ", options.epochs);
+  WAFER_REQUIRE(options.batch_size > 0, "fit", "the batch size must be positive; got ", options.batch_size);
+  step_options_ = {options.clip_norm, options.clip_value, options.ema_decay,
+                   options.augmentation && options.augmentation->mixup > 0};
+  best_validation_ = std::numeric_limits<double>::infinity();
+}
+
+void FitLoop::prepare() {
+  // A wrong shape is found here, before any data is read.
+  peak_before_ = peak_resident_bytes();
+  result_.planned = trainer_.plan_memory(train_, options_);
+  trainer_.start(step_options_);
+  trainer_.seed_ = options_.seed;
+  loader_ = std::make_unique<data::Loader>(
+      train_, data::LoaderOptions{.batch_size = std::min(options_.batch_size, train_.size()),
+                                  .shuffle = true,
+                                  .seed = options_.seed,
+                                  .workers = options_.workers,
+                                  .augmentation = options_.augmentation});
+  key_ = device_.allocate(2 * sizeof(uint64_t));
+  step_ = device_.allocate(sizeof(float));
+  learning_rate_ = device_.allocate(sizeof(float));
+  mix_weight_ = device_.allocate(sizeof(float));
+  if (!options_.run.empty()) checkpoints_ = std::make_unique<CheckpointFolder>(options_.run / "checkpoints");
+  if (options_.resume) resume();
+  if (!options_.run.empty()) {
+    std::optional<int64_t> after;
+    if (options_.resume) after = progression_.epoch;
+    csv_ = std::make_unique<CsvLogger>((options_.run / "metrics.csv").string(), "epoch",
+                                       std::vector<std::string>{"train_loss", "train_accuracy", "validation_loss",
+                                                                "validation_accuracy", "learning_rate", "seconds",
+                                                                "samples_per_second", "data_wait_percent"},
+                                       after);
+    tensorboard_ = std::make_unique<TensorBoardLogger>((options_.run / "tensorboard").string(), after);
+  }
+  if (options_.progress) {
+    progress_ = std::make_unique<ProgressLine>();
+    progress_->print(result_.planned.text());
+  }
+}
+
+// The newest checkpoint that can be read; older ones stand in for a damaged one, said aloud.
+void FitLoop::resume() {
+  WAFER_REQUIRE(checkpoints_ != nullptr, "resume", "needs the folder of the run to go on with");
+  auto paths = checkpoints_->list();
+  if (paths.empty()) {
+    log(LogLevel::info, "no checkpoint in " + options_.run.string() + ": starting from the beginning");
+    return;
+  }
+  for (size_t i = 0; i < paths.size(); ++i) {
+    try {
+      restore(paths[i]);
+      return;
+    } catch (const UserError& error) {
+      if (i + 1 == paths.size()) throw;
+      log(LogLevel::warn, str(error.what(), "; trying the checkpoint before it"));
+    }
+  }
+}
+
+void FitLoop::restore(const std::filesystem::path& path) {
+  auto memory = named_memory();
+  std::vector<std::vector<std::byte>> staged;
+  for (NamedMemory& tensor : memory) {
+    staged.emplace_back(tensor.type.bytes());
+    tensor.data = staged.back().data();
+  }
+  progression_ = load_checkpoint(path, memory, settings());
+  for (size_t i = 0; i < memory.size(); ++i) {
+    device_.copy_from_host(staged[i].data(), *trainer_.memory_[i], staged[i].size());
+  }
+  History history = history_from_json(progression_.history, path.string());
+  result_.epochs = history.epochs;
+  best_validation_ = history.best_validation;
+  epochs_without_gain_ = history.epochs_without_gain;
+  if (options_.schedule) options_.schedule->restore(history.schedule_state);
+}
+
+std::vector<NamedMemory> FitLoop::named_memory() {
+  std::vector<NamedMemory> memory;
+  for (size_t i = 0; i < trainer_.state_.size(); ++i) {
+    const StateTensor& tensor = trainer_.state_[i];
+    const char* kind = tensor.role == StateTensor::Role::optimizer ? "optimizer."
+                       : tensor.role == StateTensor::Role::average ? "average."
+                                                                   : "model.";
+    memory.push_back({kind + tensor.name, tensor.type, trainer_.memory_[i]->data()});
+  }
+  return memory;
+}
+
+// What must agree for a resumed run to be the same run.
+std::map<std::string, std::string> FitLoop::settings() const {
+  return {{"seed", std::to_string(options_.seed)},
+          {"batch_size", std::to_string(options_.batch_size)},
+          {"optimizer", trainer_.optimizer_->name() + " " + attr_list_text(trainer_.optimizer_->hyper_parameters())},
+          {"model", trainer_.objective_.module->name()},
+          {"training_examples", std::to_string(train_.size())}};
+}
+
+void FitLoop::save_checkpoint() {
+  if (!checkpoints_) return;
+  History history{result_.epochs, best_validation_, epochs_without_gain_,
+                  options_.schedule ? options_.schedule->state() : std::vector<double>{}};
+  progression_.history = history_to_json(history);
+  auto memory = named_memory();
+  std::vector<std::vector<std::byte>> staged;
+  for (size_t i = 0; i < memory.size(); ++i) {
+    if (trainer_.memory_[i]->on_host()) continue;
+    staged.emplace_back(memory[i].type.bytes());
+    device_.copy_to_host(*trainer_.memory_[i], staged.back().data(), staged.back().size());
+    memory[i].data = staged.back().data();
+  }
+  checkpoints_->save(progression_, memory, settings());
+  last_checkpoint_ = Clock::now();
+}
+
+double FitLoop::learning_rate() {
+  double base = trainer_.optimizer_->learning_rate();
+  if (!options_.schedule) return base;
+  int64_t batches = loader_->batches();
+  return options_.schedule->learning_rate(base, {.step = progression_.step,
+                                                 .steps_per_epoch = batches,
+                                                 .total_steps = batches * options_.epochs});
+}
+
+FitLoop::BatchResult FitLoop::run_step(const data::Batch& batch, const RunObserver* observer) {
+  if (batch.size() != compiled_for_) {
+    artifact_ = trainer_.compile_step(train_, batch.size(), step_options_);
+    compiled_for_ = batch.size();
+  }
+  auto number = static_cast<uint64_t>(progression_.step + 1);
+  set_scalar<uint64_t>(device_, *key_, {options_.seed, number});
+  set_scalar<float>(device_, *step_, {static_cast<float>(number)});
+  set_scalar<float>(device_, *learning_rate_, {static_cast<float>(learning_rate())});
+  std::vector<std::shared_ptr<Storage>> inputs = trainer_.memory_;
+  inputs.insert(inputs.end(),
+                {key_, step_, learning_rate_, batch.inputs.storage(), batch.targets.storage()});
+  if (step_options_.mixup) {
+    set_scalar<float>(device_, *mix_weight_, {batch.mix_weight});
+    const Tensor& other = batch.mixed_targets ? batch.mixed_targets : batch.targets;
+    inputs.insert(inputs.end(), {other.storage(), mix_weight_});
+  }
+  auto outputs = execute(device_, *artifact_, inputs, observer);
+  device_.synchronize();
+  BatchResult result;
+  device_.copy_to_host(*outputs[outputs.size() - 2], &result.loss, sizeof result.loss);
+  device_.copy_to_host(*outputs[outputs.size() - 1], &result.correct, sizeof result.correct);
+  return result;
+}
+
+// The step left the state as it was, so it can be run again, watched node by node.
+void FitLoop::report_not_finite(const data::Batch& batch, float loss) {
+  std::string culprit;
+  for (bool infinite_too : {false, true}) {
+    RunObserver observer = [&](const StepResult& step) {
+      for (size_t i = 0; culprit.empty() && i < step.outputs.size(); ++i) {
+        if (!has_not_finite(step.node.outputs[i], step.outputs[i], infinite_too)) continue;
+        culprit = str(step.node.path.empty() ? "(no module)" : step.node.path, " (", step.node.op->name, ")");
+      }
+    };
+    if (culprit.empty()) run_step(batch, &observer);
+  }
+  if (!options_.run.empty()) save_checkpoint();
+  throw UserError("train", str("the loss is ", loss, " at step ", progression_.step + 1, " (epoch ",
+                               progression_.epoch + 1, ")"),
+                  {.got = culprit.empty() ? "" : "the first value that is not finite from " + culprit,
+                   .hint = "lower the learning rate, clip gradients, or look for such values in the data; the "
+                           "weights are those of the step before"});
+}
+
+bool FitLoop::should_stop() {
+  if (options_.stop && options_.stop->load()) {
+    result_.interrupted = true;
+    result_.stopped_by = "interrupt";
+  } else if (options_.max_seconds > 0 && elapsed() >= options_.max_seconds) {
+    result_.stopped_by = "time";
+  }
+  return !result_.stopped_by.empty();
+}
+
+void FitLoop::show_progress(int64_t batch, int64_t batches) {
+  if (!progress_) return;
+  double rate = trained_seconds_ > 0 ? static_cast<double>(trained_examples_) / trained_seconds_ : 0;
+  double left = static_cast<double>((options_.epochs - progression_.epoch) * batches - batch) *
+                static_cast<double>(options_.batch_size);
+  Progress progress{.epoch = progression_.epoch + 1, .epochs = options_.epochs, .step = batch, .steps = batches};
+  progress.loss = progression_.epoch_loss / static_cast<double>(std::max<int64_t>(progression_.epoch_examples, 1));
+  if (train_.task() != data::Task::regression) {
+    double predictions = static_cast<double>(progression_.epoch_examples * train_.target_shape().elements());
+    progress.accuracy = static_cast<double>(progression_.epoch_correct) / std::max(predictions, 1.0);
+  }
+  if (rate > 0) {
+    progress.samples_per_second = rate;
+    progress.seconds_left = left / rate;
+  }
+  progress.resident_bytes = resident_bytes();
+  if (trained_seconds_ > 0) {
+    progress.data_wait_percent = 100 * (total_wait_ + loader_->wait_seconds()) / trained_seconds_;
+  }
+  progress_->update(progress);
+}
+
+bool FitLoop::run_epoch() {
+  int64_t batches = loader_->batches();
+  loader_->start_epoch(progression_.epoch, progression_.batch);
+  epoch_started_ = Clock::now();
+  auto step_started = Clock::now();
+  while (auto batch = loader_->next()) {
+    BatchResult step = run_step(*batch);
+    if (!std::isfinite(step.loss)) report_not_finite(*batch, step.loss);
+    progression_.step += 1;
+    progression_.batch += 1;
+    progression_.epoch_loss += static_cast<double>(step.loss) * static_cast<double>(batch->size());
+    progression_.epoch_correct += step.correct;
+    progression_.epoch_examples += batch->size();
+    trained_examples_ += batch->size();
+    auto now = Clock::now();
+    double seconds = std::chrono::duration<double>(now - step_started).count();
+    trained_seconds_ += seconds;
+    step_seconds_.push_back(static_cast<float>(seconds));
+    step_started = now;
+    if (result_.first_step_seconds == 0) result_.first_step_seconds = seconds_since_process_start();
+    show_progress(progression_.batch, batches);
+    bool stop = should_stop();
+    bool due = options_.checkpoint_steps > 0 && progression_.step % options_.checkpoint_steps == 0;
+    double since = std::chrono::duration<double>(Clock::now() - last_checkpoint_).count();
+    due = due || (options_.checkpoint_minutes > 0 && since > 60 * options_.checkpoint_minutes);
+    if (stop && progression_.batch < batches) {
+      save_checkpoint();
+      total_wait_ += loader_->wait_seconds();
+      return false;
+    }
+    if (due && progression_.batch < batches) {
+      save_checkpoint();
+      step_started = Clock::now();
+    }
+  }
+  epoch_wait_ = loader_->wait_seconds();
+  total_wait_ += epoch_wait_;
+  return true;
+}
+
+void FitLoop::finish_epoch() {
+  double seconds = std::chrono::duration<double>(Clock::now() - epoch_started_).count();
+  eval::EpochRecord record;
+  record.epoch = progression_.epoch + 1;
+  record.train_loss = progression_.epoch_loss / static_cast<double>(progression_.epoch_examples);
+  if (train_.task() != data::Task::regression) {
+    double predictions = static_cast<double>(progression_.epoch_examples * train_.target_shape().elements());
+    record.train_accuracy = static_cast<double>(progression_.epoch_correct) / predictions;
+  }
+  record.learning_rate = learning_rate();
+  record.seconds = seconds;
+  record.samples_per_second = static_cast<double>(progression_.epoch_examples) / seconds;
+  record.data_wait_percent = 100 * epoch_wait_ / seconds;
+  if (!validation_.empty()) {
+    EvaluationSums sums = trainer_.run_evaluation(validation_, 256, false);
+    record.validation_loss = sums.mean_loss();
+    if (sums.predictions > 0) record.validation_accuracy = sums.accuracy();
+    bool better = sums.mean_loss() < best_validation_;
+    epochs_without_gain_ = better ? 0 : epochs_without_gain_ + 1;
+    best_validation_ = std::min(best_validation_, sums.mean_loss());
+    if (options_.schedule) options_.schedule->epoch_end(sums.mean_loss());
+  } else if (options_.schedule) {
+    options_.schedule->epoch_end(*record.train_loss);
+  }
+  result_.epochs.push_back(record);
+  progression_.epoch += 1;
+  progression_.batch = 0;
+  progression_.epoch_loss = 0;
+  progression_.epoch_correct = progression_.epoch_examples = 0;
+  if (!result_.measured_memory) result_.measured_memory = peak_resident_bytes() - peak_before_;
+  if (progress_) progress_->print(epoch_text(record, options_.epochs));
+  save_checkpoint();
+  if (csv_) {
+    std::vector<std::optional<double>> row = {record.train_loss, record.train_accuracy, record.validation_loss,
+                                              record.validation_accuracy, record.learning_rate, record.seconds,
+                                              record.samples_per_second, record.data_wait_percent};
+    csv_->log(record.epoch, row);
+    std::vector<TensorBoardLogger::Scalar> scalars = {{"train/loss", *record.train_loss}};
+    if (record.train_accuracy) scalars.emplace_back("train/accuracy", *record.train_accuracy);
+    if (record.validation_loss) scalars.emplace_back("validation/loss", *record.validation_loss);
+    if (record.validation_accuracy) scalars.emplace_back("validation/accuracy", *record.validation_accuracy);
+    tensorboard_->log(record.epoch, scalars);
+  }
+}
+
+FitResult FitLoop::run() {
+  started_ = last_checkpoint_ = Clock::now();
+  prepare();
+  while (progression_.epoch < options_.epochs && result_.stopped_by.empty()) {
+    if (!run_epoch()) break;
+    finish_epoch();
+    if (options_.patience > 0 && epochs_without_gain_ >= options_.patience) result_.stopped_by = "patience";
+    should_stop();
+  }
+  if (progress_) progress_->finish();
+  result_.steps = progression_.step;
+  trainer_.steps_done_ = progression_.step;
+  result_.seconds = elapsed();
+  result_.step_seconds_p50 = percentile(step_seconds_, 0.5);
+  result_.step_seconds_p90 = percentile(step_seconds_, 0.9);
+  if (trained_seconds_ > 0) {
+    result_.samples_per_second = static_cast<double>(trained_examples_) / trained_seconds_;
+    result_.data_wait_percent = 100 * total_wait_ / trained_seconds_;
+  }
+  return std::move(result_);
+}
+
+void describe_fit(const FitResult& fit, eval::Report& report) {
+  report.epochs = fit.epochs;
+  report.train_seconds = fit.seconds;
+  report.first_step_seconds = fit.first_step_seconds;
+  report.step_seconds = fit.step_seconds_p50;
+  report.step_seconds_p90 = fit.step_seconds_p90;
+  report.samples_per_second = fit.samples_per_second;
+  report.data_wait_percent = fit.data_wait_percent;
+  eval::MemoryUse memory;
+  for (const auto& [name, bytes] : fit.planned.parts) memory.parts.emplace_back(name, static_cast<double>(bytes));
+  memory.planned_bytes = static_cast<double>(fit.planned.total);
+  if (fit.measured_memory) memory.measured_bytes = static_cast<double>(*fit.measured_memory);
+  report.memory = memory;
+}
+
+}  // namespace wafer

@@ -1,0 +1,168 @@
+#include "wafer/train/step.h"
+
+#include "wafer/nn/module_trace.h"
+#include "wafer/op/create.h"
+#include "wafer/op/elementwise.h"
+#include "wafer/op/random.h"
+#include "wafer/op/reduce.h"
+#include "wafer/op/shape_ops.h"
+#include "wafer/optim/clip.h"
+#include "wafer/pass/gradient.h"
+
+namespace wafer {
+
+namespace {
+
+Tensor loss_of(const Objective& objective, const Tensor& output, const Tensor& target) {
+  PathScope scope = PathScope::whole("loss");
+  Tensor loss = objective.loss(output, target);
+  WAFER_REQUIRE(loss.rank() == 0 && is_floating(loss.dtype()), "loss", "the loss is ", loss.type(),
+                "; expected a floating scalar: take its mean");
+  return loss;
+}
+
+// How many outputs have their greatest value at the target's class.
+Tensor correct_of(const Objective& objective, const Tensor& output, const Tensor& target) {
+  PathScope scope = PathScope::whole("metrics");
+  if (!objective.counts_correct) return zeros(Shape{}, DType::i64);
+  return reduce_sum(equal(argmax(output, -1), target));
+}
+
+// Placeholders of a traced module, its outputs, and the mode it was traced in.
+class ModeScope {
+ public:
+  ModeScope(nn::Module& module, bool train) : module_(module), saved_(module.training()) { module_.train(train); }
+  ~ModeScope() { module_.train(saved_); }
+  ModeScope(const ModeScope&) = delete;
+  ModeScope& operator=(const ModeScope&) = delete;
+
+ private:
+  nn::Module& module_;
+  bool saved_;
+};
+
+void append(std::vector<Tensor>& to, const std::vector<Tensor>& from) { to.insert(to.end(), from.begin(), from.end()); }
+
+}  // namespace
+
+std::vector<StateTensor> training_state(const nn::Module& module, const optim::Optimizer& optimizer,
+                                        const StepOptions& options) {
+  std::vector<StateTensor> state;
+  for (const auto& slot : module.named_parameters()) {
+    state.push_back({StateTensor::Role::parameter, slot.name, slot.value->type()});
+  }
+  for (const auto& slot : module.named_buffers()) {
+    state.push_back({StateTensor::Role::buffer, slot.name, slot.value->type()});
+  }
+  for (const auto& slot : module.named_parameters()) {
+    for (const auto& spec : optimizer.state_for(slot.value->type())) {
+      state.push_back({StateTensor::Role::optimizer, slot.name + "." + spec.name, spec.type, spec.initial});
+    }
+  }
+  if (options.ema_decay > 0) {
+    for (const auto& slot : module.named_parameters()) {
+      state.push_back({StateTensor::Role::average, slot.name, slot.value->type()});
+    }
+  }
+  return state;
+}
+
+Graph train_step_graph(const Objective& objective, const optim::Optimizer& optimizer, const StepOptions& options,
+                       const Type& input_type, const Type& target_type) {
+  Tensor key = make_input({DType::u64, Shape{2}}, "key");
+  Tensor step = make_input({DType::f32, Shape{}}, "step");
+  Tensor learning_rate = make_input({DType::f32, Shape{}}, "learning_rate");
+  Tensor input = make_input(input_type, "inputs");
+  Tensor target = make_input(target_type, "targets");
+  Tensor other_target = options.mixup ? make_input(target_type, "other_targets") : Tensor();
+  Tensor mix_weight = options.mixup ? make_input({DType::f32, Shape{}}, "mix_weight") : Tensor();
+
+  ModeScope mode(*objective.module, true);
+  nn::ModuleTrace traced;
+  Tensor output, loss;
+  {
+    RandomScope random(key);
+    traced = nn::trace_module(*objective.module, [&] { return std::vector<Tensor>{objective.forward(input)}; });
+  }
+  output = traced.outputs[0];
+  loss = loss_of(objective, output, target);
+  if (options.mixup) {
+    loss = mix_weight * loss + (1.0 - mix_weight) * loss_of(objective, output, other_target);
+  }
+
+  std::vector<Tensor> gradients = gradient({loss}, {ones_like(loss)}, traced.parameters);
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i]) gradients[i] = zeros_like(traced.parameters[i]);
+  }
+  PathScope scope = PathScope::whole("optimizer");
+  if (options.clip_value) gradients = optim::clip_by_value(gradients, *options.clip_value);
+  if (options.clip_norm) gradients = optim::clip_by_global_norm(gradients, *options.clip_norm).gradients;
+
+  Graph graph;
+  append(graph.inputs, traced.parameters);
+  append(graph.inputs, traced.buffers);
+  std::vector<Tensor> new_parameters, new_states, averages, new_averages;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    const Tensor& parameter = traced.parameters[i];
+    std::vector<Tensor> states;
+    for (const auto& spec : optimizer.state_for(parameter.type())) states.push_back(make_input(spec.type, spec.name));
+    auto update = optimizer.update(parameter, gradients[i], states, learning_rate, step);
+    append(graph.inputs, states);
+    new_parameters.push_back(update.parameter);
+    append(new_states, update.state);
+  }
+  if (options.ema_decay > 0) {
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      averages.push_back(make_input(traced.parameters[i].type(), "average"));
+      new_averages.push_back(
+          optim::exponential_moving_average(averages.back(), new_parameters[i], options.ema_decay));
+    }
+  }
+  append(graph.inputs, averages);
+  size_t state_count = graph.inputs.size();
+
+  append(graph.outputs, new_parameters);
+  append(graph.outputs, traced.new_buffers);
+  append(graph.outputs, new_states);
+  append(graph.outputs, new_averages);
+  Tensor finite = is_finite(loss);
+  for (size_t i = 0; i < state_count; ++i) {
+    if (!(graph.outputs[i] == graph.inputs[i])) graph.outputs[i] = where(finite, graph.outputs[i], graph.inputs[i]);
+    graph.alias.push_back(static_cast<int>(i));
+  }
+  graph.outputs.push_back(cast(loss, DType::f32));
+  graph.outputs.push_back(correct_of(objective, output, target));
+  graph.alias.resize(graph.outputs.size(), -1);
+  append(graph.inputs, {key, step, learning_rate, input, target});
+  if (options.mixup) append(graph.inputs, {other_target, mix_weight});
+  return graph;
+}
+
+Graph evaluation_graph(const Objective& objective, const Type& input_type, const Type& target_type,
+                       bool with_outputs) {
+  Tensor input = make_input(input_type, "inputs"), target = make_input(target_type, "targets");
+  ModeScope mode(*objective.module, false);
+  auto traced = nn::trace_module(*objective.module, [&] { return std::vector<Tensor>{objective.forward(input)}; });
+  Graph graph;
+  append(graph.inputs, traced.parameters);
+  append(graph.inputs, traced.buffers);
+  append(graph.inputs, {input, target});
+  const Tensor& output = traced.outputs[0];
+  graph.outputs = {cast(loss_of(objective, output, target), DType::f32), correct_of(objective, output, target)};
+  if (with_outputs) graph.outputs.push_back(output);
+  return graph;
+}
+
+Graph inference_graph(nn::Module& module, const ForwardFunction& forward, const Type& input_type) {
+  Tensor input = make_input(input_type, "inputs");
+  ModeScope mode(module, false);
+  auto traced = nn::trace_module(module, [&] { return std::vector<Tensor>{forward(input)}; });
+  Graph graph;
+  append(graph.inputs, traced.parameters);
+  append(graph.inputs, traced.buffers);
+  graph.inputs.push_back(input);
+  graph.outputs = {traced.outputs[0]};
+  return graph;
+}
+
+}  // namespace wafer

@@ -1,0 +1,225 @@
+#include "wafer/train/trainer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "wafer/base/process.h"
+#include "wafer/base/strings.h"
+#include "wafer/runtime/compile_cache.h"
+#include "wafer/runtime/registry.h"
+#include "wafer/train/fit_loop.h"
+
+namespace wafer {
+
+namespace {
+Shape batched(const Shape& shape, int64_t batch) {
+  auto dims = shape.dims();
+  dims.insert(dims.begin(), Dim(batch));
+  return Shape(std::move(dims));
+}
+
+size_t bytes_of(const std::vector<StateTensor>& state, StateTensor::Role role) {
+  size_t bytes = 0;
+  for (const StateTensor& tensor : state) {
+    if (tensor.role == role) bytes += tensor.type.bytes();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Type batch_input_type(const data::Dataset& dataset, int64_t batch) {
+  return {dataset.input_dtype(), batched(dataset.input_shape(), batch)};
+}
+Type batch_target_type(const data::Dataset& dataset, int64_t batch) {
+  return {dataset.target_dtype(), batched(dataset.target_shape(), batch)};
+}
+
+std::string MemoryEstimate::text() const {
+  std::vector<std::string> words;
+  for (const auto& [name, bytes] : parts) words.push_back(name + " " + human_bytes(static_cast<double>(bytes)));
+  return "memory: " + human_bytes(static_cast<double>(total)) + " (" + join(words, ", ") + ")";
+}
+
+Trainer::Trainer(nn::Module& model, ForwardFunction forward, LossFunction loss,
+                 std::shared_ptr<optim::Optimizer> optimizer, std::shared_ptr<Device> device)
+    : objective_{&model, std::move(forward), std::move(loss), true},
+      optimizer_(std::move(optimizer)),
+      device_(device ? std::move(device) : default_device()) {}
+
+Trainer::~Trainer() = default;
+
+Objective Trainer::objective_for(const data::Dataset& dataset) const {
+  Objective objective = objective_;
+  objective.counts_correct = dataset.task() != data::Task::regression;
+  return objective;
+}
+
+Graph Trainer::step_graph(const data::Dataset& dataset, int64_t batch_size, const StepOptions& options) {
+  return train_step_graph(objective_for(dataset), *optimizer_, options, batch_input_type(dataset, batch_size),
+                          batch_target_type(dataset, batch_size));
+}
+
+std::shared_ptr<const Artifact> Trainer::compile_step(const data::Dataset& dataset, int64_t batch_size,
+                                                      const StepOptions& options) {
+  return compile_cached(*device_, step_graph(dataset, batch_size, options));
+}
+
+MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptions& options) {
+  StepOptions step_options{options.clip_norm, options.clip_value, options.ema_decay,
+                           options.augmentation && options.augmentation->mixup > 0};
+  int64_t batch = std::min<int64_t>(options.batch_size, std::max<int64_t>(dataset.size(), 1));
+  auto artifact = compile_step(dataset, batch, step_options);
+  auto state = training_state(*objective_.module, *optimizer_, step_options);
+  MemoryEstimate estimate;
+  auto add = [&](const char* name, size_t bytes) {
+    if (bytes > 0) estimate.parts.emplace_back(name, bytes);
+    estimate.total += bytes;
+  };
+  add("parameters", bytes_of(state, StateTensor::Role::parameter) + bytes_of(state, StateTensor::Role::buffer));
+  add("optimiser", bytes_of(state, StateTensor::Role::optimizer));
+  add("average", bytes_of(state, StateTensor::Role::average));
+  add("activations and workspace", artifact->memory.arena + artifact->memory.constants);
+  size_t batch_bytes = batch_input_type(dataset, batch).bytes() + batch_target_type(dataset, batch).bytes();
+  add("batches", batch_bytes * static_cast<size_t>(data::LoaderOptions{}.prefetch + 2));
+  return estimate;
+}
+
+// Brings parameters and buffers to the device and makes the rest of the state, unless it is there already.
+void Trainer::start(const StepOptions& options) {
+  std::vector<StateTensor> state = training_state(*objective_.module, *optimizer_, options);
+  options_ = options;
+  state_ = std::move(state);
+  memory_.clear();
+  auto parameters = objective_.module->named_parameters(), buffers = objective_.module->named_buffers();
+  size_t parameter = 0, buffer = 0, average = 0;
+  for (const StateTensor& tensor : state_) {
+    auto memory = device_->allocate(tensor.type.bytes());
+    const Tensor* source = nullptr;
+    if (tensor.role == StateTensor::Role::parameter) source = parameters.at(parameter++).value;
+    if (tensor.role == StateTensor::Role::buffer) source = buffers.at(buffer++).value;
+    if (tensor.role == StateTensor::Role::average) source = parameters.at(average++).value;
+    std::vector<std::byte> bytes(tensor.type.bytes());
+    if (source) {
+      source->eval();
+      WAFER_CHECK(source->storage()->on_host(), "initial values lie on the host");
+      if (!bytes.empty()) std::memcpy(bytes.data(), source->storage()->data(), bytes.size());
+    } else {
+      visit(tensor.type.dtype, [&]<class T>(std::type_identity<T>) {
+        auto* values = reinterpret_cast<T*>(bytes.data());
+        std::fill(values, values + tensor.type.elements(), static_cast<T>(tensor.initial));
+      });
+    }
+    device_->copy_from_host(bytes.data(), *memory, bytes.size());
+    memory_.push_back(std::move(memory));
+  }
+}
+
+void Trainer::store() {
+  auto parameters = objective_.module->named_parameters(), buffers = objective_.module->named_buffers();
+  bool averaged = options_.ema_decay > 0;
+  size_t parameter = 0, buffer = 0;
+  for (size_t i = 0; i < state_.size(); ++i) {
+    auto wanted = averaged ? StateTensor::Role::average : StateTensor::Role::parameter;
+    Tensor* slot = nullptr;
+    if (state_[i].role == wanted) slot = parameters.at(parameter++).value;
+    if (state_[i].role == StateTensor::Role::buffer) slot = buffers.at(buffer++).value;
+    if (!slot) continue;
+    auto copy = allocate_host(state_[i].type.bytes());
+    device_->copy_to_host(*memory_[i], copy->data(), state_[i].type.bytes());
+    *slot = Tensor::from_storage(state_[i].type, std::move(copy));
+  }
+}
+
+// What evaluation reads: the averaged parameters where they are kept, then the buffers.
+std::vector<std::shared_ptr<Storage>> Trainer::weights() const {
+  std::vector<std::shared_ptr<Storage>> parameters, buffers;
+  auto wanted = options_.ema_decay > 0 ? StateTensor::Role::average : StateTensor::Role::parameter;
+  for (size_t i = 0; i < state_.size(); ++i) {
+    if (state_[i].role == wanted) parameters.push_back(memory_[i]);
+    if (state_[i].role == StateTensor::Role::buffer) buffers.push_back(memory_[i]);
+  }
+  parameters.insert(parameters.end(), buffers.begin(), buffers.end());
+  return parameters;
+}
+
+EvaluationSums Trainer::run_evaluation(const data::Dataset& dataset, int64_t batch_size, bool keep_outputs) {
+  if (memory_.empty()) start(options_);
+  EvaluationSums sums;
+  Objective objective = objective_for(dataset);
+  data::Loader loader(dataset, {.batch_size = std::min<int64_t>(batch_size, std::max<int64_t>(dataset.size(), 1))});
+  loader.start_epoch(0);
+  std::shared_ptr<const Artifact> artifact;
+  int64_t compiled_for = -1;
+  while (auto batch = loader.next()) {
+    if (batch->size() != compiled_for) {
+      artifact = compile_cached(*device_, evaluation_graph(objective, batch->inputs.type(), batch->targets.type(),
+                                                           keep_outputs));
+      compiled_for = batch->size();
+    }
+    auto inputs = weights();
+    inputs.push_back(batch->inputs.storage());
+    inputs.push_back(batch->targets.storage());
+    auto outputs = execute(*device_, *artifact, inputs);
+    device_->synchronize();
+    float loss = 0;
+    int64_t correct = 0;
+    device_->copy_to_host(*outputs[0], &loss, sizeof loss);
+    device_->copy_to_host(*outputs[1], &correct, sizeof correct);
+    sums.loss += static_cast<double>(loss) * static_cast<double>(batch->size());
+    sums.correct += correct;
+    sums.examples += batch->size();
+    sums.predictions += objective.counts_correct ? batch->targets.elements() : 0;
+    if (keep_outputs) {
+      const Type& type = artifact->outputs[2];
+      std::vector<std::byte> bytes(type.bytes());
+      device_->copy_to_host(*outputs[2], bytes.data(), bytes.size());
+      sums.outputs_per_example = type.elements() / std::max<int64_t>(batch->size(), 1);
+      visit(type.dtype, [&]<class T>(std::type_identity<T>) {
+        auto* values = reinterpret_cast<const T*>(bytes.data());
+        for (int64_t i = 0; i < type.elements(); ++i) sums.outputs.push_back(static_cast<double>(values[i]));
+      });
+    }
+  }
+  return sums;
+}
+
+FitResult Trainer::fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options) {
+  FitLoop loop(*this, train, validation, options);
+  last_fit_ = loop.run();
+  store();
+  return *last_fit_;
+}
+
+eval::Report Trainer::evaluate(const data::Dataset& dataset, const std::string& name, int64_t batch_size) {
+  WAFER_REQUIRE(!dataset.empty(), name, "there are no examples to evaluate on");
+  bool tokens = dataset.task() == data::Task::next_token;
+  EvaluationSums sums = run_evaluation(dataset, batch_size, !tokens);
+  eval::Report report;
+  report.model = objective_.module->name();
+  report.data = dataset.description().name;
+  report.device = device_->info().name + ": " + device_->info().description;
+  report.precision = "f32";
+  report.parameters = objective_.module->parameter_count();
+  report.class_names = tokens ? std::vector<std::string>{} : dataset.class_names();
+  report.evaluated_split = name;
+  eval::SplitResult split{name, sums.examples, sums.mean_loss(), std::nullopt};
+  if (sums.predictions > 0) split.accuracy = sums.accuracy();
+  if (last_fit_) describe_fit(*last_fit_, report);
+  if (dataset.task() == data::Task::classification) {
+    std::vector<double> probabilities = eval::softmax(eval::Scores(sums.outputs, sums.outputs_per_example));
+    std::vector<int64_t> labels = dataset.labels();
+    eval::Scores scores(probabilities, sums.outputs_per_example);
+    report.classification = eval::classification(scores, labels);
+    report.worst = eval::worst_examples(scores, labels, 24);
+  } else if (dataset.task() == data::Task::regression) {
+    std::vector<double> targets;
+    for (int64_t i = 0; i < dataset.size(); ++i) targets.push_back(static_cast<double>(dataset.value(i)));
+    report.regression = eval::regression(sums.outputs, targets);
+    for (size_t i = 0; i < targets.size() && i < 2000; ++i) report.scatter.emplace_back(targets[i], sums.outputs[i]);
+  }
+  report.splits.push_back(split);
+  return report;
+}
+
+}  // namespace wafer

@@ -1,0 +1,128 @@
+#pragma once
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "wafer/data/loader.h"
+#include "wafer/eval/report.h"
+#include "wafer/optim/schedule.h"
+#include "wafer/runtime/device.h"
+#include "wafer/train/step.h"
+
+namespace wafer {
+
+struct FitOptions {
+  int64_t epochs = 10;
+  int64_t batch_size = 64;
+  uint64_t seed = 0;
+  std::optional<data::Augmentation> augmentation;
+  std::shared_ptr<optim::Schedule> schedule;  // null: the optimiser's learning rate throughout
+  std::optional<double> clip_norm, clip_value;
+  double ema_decay = 0;  // > 0: evaluates and saves this moving average of the weights
+  int64_t patience = 0;  // > 0: stops after so many epochs without a lower validation loss
+  double max_seconds = 0;  // > 0: stops at the end of the step that passes it
+  int workers = 1;
+
+  std::filesystem::path run = {};  // folder of checkpoints and logs; empty: nothing is written
+  bool resume = false;             // goes on from the newest checkpoint of `run` that can be read
+  double checkpoint_minutes = 5;   // 0: only at the end of epochs
+  int64_t checkpoint_steps = 0;    // > 0: also every so many steps
+
+  bool progress = true;                     // a progress line on standard error
+  const std::atomic<bool>* stop = nullptr;  // set: checkpoint, and return with `interrupted`
+};
+
+struct MemoryEstimate {
+  std::vector<std::pair<std::string, size_t>> parts;  // "parameters", "optimiser state", ...
+  size_t total = 0;
+  std::string text() const;  // one line
+};
+
+struct FitResult {
+  std::vector<eval::EpochRecord> epochs;
+  bool interrupted = false;
+  std::string stopped_by;  // "", "interrupt", "patience", "time"
+  int64_t steps = 0;
+  double seconds = 0;
+  double first_step_seconds = 0;  // from the start of the process to the end of the first step
+  double step_seconds_p50 = 0, step_seconds_p90 = 0;
+  double samples_per_second = 0;
+  double data_wait_percent = 0;
+  MemoryEstimate planned;
+  std::optional<int64_t> measured_memory;  // growth of the peak, from before compiling to the end of epoch 1
+};
+
+// What one pass over a set in evaluation mode adds up to.
+struct EvaluationSums {
+  double loss = 0;  // times examples
+  int64_t correct = 0, predictions = 0, examples = 0;
+  std::vector<double> outputs;  // [examples, outputs_per_example] when they were asked for
+  int64_t outputs_per_example = 0;
+
+  double mean_loss() const { return loss / static_cast<double>(examples); }
+  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(predictions); }
+};
+
+// A batch of a set as a model and its loss see it.
+Type batch_input_type(const data::Dataset& dataset, int64_t batch);
+Type batch_target_type(const data::Dataset& dataset, int64_t batch);
+
+// Trains a model: makes the train step one graph, compiles it once for each batch shape, and replays it.
+class Trainer {
+ public:
+  // model: any Module whose forward takes one tensor. loss: (output, target) -> mean loss.
+  template <nn::UnaryForward Model, class Loss, class Optimizer>
+  Trainer(Model& model, Loss loss, Optimizer optimizer, std::shared_ptr<Device> device = nullptr)
+      : Trainer(model, nn::callable(model), [loss](const Tensor& a, const Tensor& b) { return Tensor(loss(a, b)); },
+                std::make_shared<Optimizer>(std::move(optimizer)), std::move(device)) {}
+  Trainer(nn::Module& model, ForwardFunction forward, LossFunction loss, std::shared_ptr<optim::Optimizer> optimizer,
+          std::shared_ptr<Device> device);
+  ~Trainer();
+
+  // Trains on `train`, and after each epoch evaluates on `validation` (may be empty). A wrong shape is found
+  // before any data is read. UserError on a loss that is not finite names the step and the first node that
+  // produced such a value.
+  FitResult fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options = {});
+
+  // Loss and metrics on a set, as a report with what is known of the last fit().
+  eval::Report evaluate(const data::Dataset& dataset, const std::string& name = "test", int64_t batch_size = 256);
+
+  // Compiles the step for a batch of this set without reading it: what `check`, plans and predictions need.
+  std::shared_ptr<const Artifact> compile_step(const data::Dataset& dataset, int64_t batch_size,
+                                               const StepOptions& options = {});
+  // The same as a graph.
+  Graph step_graph(const data::Dataset& dataset, int64_t batch_size, const StepOptions& options = {});
+
+  // What fit() will allocate, from the compiled step.
+  MemoryEstimate plan_memory(const data::Dataset& dataset, const FitOptions& options);
+
+  // Runs the step on one batch with the observer, as a profile does. The state moves on by a step.
+  void profile(const data::Dataset& dataset, int64_t batch_size, int64_t steps, eval::Profile& result);
+
+  nn::Module& model() { return *objective_.module; }
+  const std::shared_ptr<Device>& device() const { return device_; }
+
+ private:
+  friend class FitLoop;
+
+  void start(const StepOptions& options);
+  void store();  // trained values back into the module
+  std::vector<std::shared_ptr<Storage>> weights() const;
+  Objective objective_for(const data::Dataset& dataset) const;
+  EvaluationSums run_evaluation(const data::Dataset& dataset, int64_t batch_size, bool keep_outputs);
+
+  Objective objective_;
+  std::shared_ptr<optim::Optimizer> optimizer_;
+  std::shared_ptr<Device> device_;
+  StepOptions options_;
+  std::vector<StateTensor> state_;
+  std::vector<std::shared_ptr<Storage>> memory_;  // of state_
+  std::optional<FitResult> last_fit_;
+  int64_t steps_done_ = 0;
+  uint64_t seed_ = 0;
+};
+
+}  // namespace wafer
