@@ -23,7 +23,8 @@ target_compile_options(wafer_warnings INTERFACE -Wall -Wextra -Wpedantic -Werror
   -Wno-missing-field-initializers -Wno-restrict)
 
 if(WAFER_SANITIZE)
-  add_compile_options(-fsanitize=${WAFER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_compile_options(
+    -fsanitize=${WAFER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${WAFER_SANITIZE})
 endif()
 if(WAFER_COVERAGE)

@@ -1,5 +1,5 @@
-# Every third-party library, found on the system first, then in the folder that scripts/setup.sh fills.
-# docs/dependencies.md says why each was chosen.
+# Every third-party library, found on the system first, then in the folder that scripts/setup.sh
+# fills. docs/dependencies.md says why each was chosen.
 set(WAFER_DEPENDENCIES "${CMAKE_SOURCE_DIR}/build/dependencies" CACHE PATH
   "Folder that scripts/setup.sh puts downloaded dependencies in")
 list(APPEND CMAKE_PREFIX_PATH "${WAFER_DEPENDENCIES}/onednn")
@@ -20,6 +20,6 @@ endif()
 if(WAFER_ONEDNN)
   find_package(dnnl 3 CONFIG QUIET)
   if(NOT dnnl_FOUND)
-    message(STATUS "oneDNN 3 not found: the cpu backend uses its own kernels (run scripts/setup.sh to get it)")
+    message(STATUS "oneDNN 3 not found: the cpu backend uses its own kernels")
   endif()
 endif()

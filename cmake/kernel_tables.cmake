@@ -1,7 +1,9 @@
-# Makes one table per kernel backend: a line `WAFER_KERNEL(op)` in backend/<name>/*.cpp puts the op in it.
-# The table is made at build time from the files' text, so a new kernel is one file and nothing else.
+# Makes one table per kernel backend: a line `WAFER_KERNEL(op)` in backend/<name>/*.cpp puts the op
+# in it. The table is made at build time from the files' text, so a new kernel is one file and
+# nothing else.
 foreach(backend reference cpu)
-  file(GLOB_RECURSE kernel_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/wafer/backend/${backend}/*.cpp")
+  file(GLOB_RECURSE kernel_sources CONFIGURE_DEPENDS
+    "${CMAKE_SOURCE_DIR}/wafer/backend/${backend}/*.cpp")
   if(NOT dnnl_FOUND)
     list(FILTER kernel_sources EXCLUDE REGEX "/backend/cpu/onednn/")
   endif()

@@ -1,5 +1,5 @@
-# Called by kernel_tables.cmake: collects the WAFER_KERNEL lines of SOURCES into OUTPUT, which changes only when
-# its content does, so that editing a kernel's body rebuilds that kernel alone.
+# Called by kernel_tables.cmake: collects the WAFER_KERNEL lines of SOURCES into OUTPUT, which
+# changes only when its content does, so that editing a kernel's body rebuilds that kernel alone.
 set(ops "")
 foreach(source ${SOURCES})
   file(STRINGS "${source}" lines REGEX "^WAFER_KERNEL\\(")

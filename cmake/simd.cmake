@@ -1,12 +1,13 @@
-# The files of backend/cpu/simd are compiled once per instruction set, each time into a namespace of its own
-# (WAFER_ISA); the dispatcher picks one by the CPU's feature bits at run time.
+# The files of backend/cpu/simd are compiled once per instruction set, each time into a namespace of
+# its own (WAFER_ISA); the dispatcher picks one by the CPU's feature bits at run time.
 file(GLOB simd_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/wafer/backend/cpu/simd/*.cpp")
 set(isa_list "portable")
 set(isa_flags_portable "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND isa_list avx2 avx512)
   set(isa_flags_avx2 -mavx2 -mfma -mf16c)
-  set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
+  set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+    -mprefer-vector-width=512)
   target_compile_definitions(wafer PRIVATE WAFER_X86)
 endif()
 if(simd_sources)

@@ -1,51 +1,59 @@
 #!/usr/bin/env bash
-# Installs everything the build needs: system packages where they are missing, and oneDNN 3.2 from its wheels.
-# Idempotent: a second call finds everything in place and returns at once.
-# WAFER_DEPENDENCIES: where downloaded dependencies are kept (default: build/dependencies in the checkout).
+# Installs what the build needs: system packages where they are missing, and oneDNN 3.2 from its
+# wheels. A second call finds everything in place and returns at once.
+# WAFER_DEPENDENCIES: where downloaded dependencies are kept; default: build/dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dependencies="${WAFER_DEPENDENCIES:-$PWD/build/dependencies}"
 
-packages=(g++ cmake ninja-build ccache clang-format git python3 python3-pip unzip
-  libgtest-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libarchive-dev
+packages=(g++ cmake ninja-build ccache clang-format git pkg-config python3 python3-pip python3-venv
+  unzip libgtest-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libarchive-dev
   libjpeg-dev libpng-dev zlib1g-dev libkissfft-dev)
 if command -v dpkg-query >/dev/null; then
   missing=()
   for package in "${packages[@]}"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+      missing+=("$package")
   done
-  # pip and unzip count as present when their commands are, however they were installed.
+  # These count as present when they work, however they were installed.
   for index in "${!missing[@]}"; do
     case "${missing[$index]}" in
       python3-pip) python3 -m pip --version >/dev/null 2>&1 && unset "missing[$index]" ;;
       python3) command -v python3 >/dev/null && unset "missing[$index]" ;;
+      python3-venv) python3 -c 'import ensurepip' 2>/dev/null && unset "missing[$index]" ;;
+      pkg-config) command -v pkg-config >/dev/null && unset "missing[$index]" ;;
     esac
   done
   if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: installing ${missing[*]}"
     sudo=""; [ "$(id -u)" = 0 ] || sudo="sudo"
     $sudo apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      "${missing[@]}" >/dev/null
   fi
 else
   echo "setup: no dpkg here; install the counterparts of: ${packages[*]}" >&2
 fi
 
-# oneDNN 3.2 built on libgomp, from the two wheels whose data folders make one prefix. See docs/dependencies.md.
+# oneDNN 3.2 built on libgomp, from the two wheels whose data folders make one prefix; see
+# docs/dependencies.md. The cpu backend does without it elsewhere.
 onednn="$dependencies/onednn"
 if [ ! -f "$onednn/.complete" ] && [ "$(uname -m)" = x86_64 ]; then
   echo "setup: fetching oneDNN 3.2"
   wheels="$(mktemp -d)"
   trap 'rm -rf "$wheels"' EXIT
   cat >"$wheels/requirements.txt" <<'PINS'
-onednn-cpu-gomp==2023.2.0 --hash=sha256:2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb
-onednn-devel-cpu-gomp==2023.2.0 --hash=sha256:9763c69e8c907e119056bd52ad918ca84ac9ba939d130a99dfa95ccca3e5e284
+onednn-cpu-gomp==2023.2.0 \
+  --hash=sha256:2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb
+onednn-devel-cpu-gomp==2023.2.0 \
+  --hash=sha256:9763c69e8c907e119056bd52ad918ca84ac9ba939d130a99dfa95ccca3e5e284
 PINS
-  python3 -m pip download --quiet --no-deps --require-hashes -d "$wheels" -r "$wheels/requirements.txt"
+  python3 -m pip download --quiet --no-deps --require-hashes -d "$wheels" \
+    -r "$wheels/requirements.txt"
   rm -rf "$onednn" && mkdir -p "$onednn"
   for wheel in "$wheels"/*.whl; do unzip -q -o "$wheel" -d "$wheels/unpacked"; done
   for data in "$wheels"/unpacked/*.data/data; do cp -r "$data"/. "$onednn"/; done
-  # The wheel format has no links, so the library comes three times; keep one and link the others to it.
+  # Wheels hold no links, so the library comes three times: keep one and link the others to it.
   ln -sf libdnnl.so.3.2 "$onednn/lib/libdnnl.so.3"
   ln -sf libdnnl.so.3.2 "$onednn/lib/libdnnl.so"
   touch "$onednn/.complete"

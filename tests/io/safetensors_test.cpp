@@ -93,9 +93,9 @@ TEST(Safetensors, HeaderFaultsAreNamed) {
                     {"header's length", "100000001", "100000000"});
   expect_refused("[1]", 0, {"does not start with '{'"});
   expect_refused("{\"a\":", 0, {"not valid JSON"});
-  expect_refused(
-      R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-      4, {"'a' twice"});
+  expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                 R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+                 4, {"'a' twice"});
   expect_refused(R"({"a":[[[[1]]]]})", 0, {"nested too deep"});
   expect_refused(R"({"__metadata__":{"k":1}})", 0, {"__metadata__", "'k'", "not a string"});
   expect_refused(R"({"a":3})", 0, {"tensor 'a'"});
@@ -120,9 +120,9 @@ TEST(Safetensors, TensorFaultsAreNamed) {
   expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", 4,
                  {"outside the file"});
   expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, {"'a'", "hole"});
-  expect_refused(
-      R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})",
-      6, {"'b'", "overlaps"});
+  expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                 R"("b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})",
+                 6, {"'b'", "overlaps"});
   expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 9,
                  {"belong to no tensor", "5 bytes"});
 }
