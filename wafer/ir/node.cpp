@@ -9,21 +9,23 @@ thread_local std::string path_of_thread;
 }  // namespace
 
 // A long chain of nodes must not recurse once per link when its end is released, so the inputs of a
-// dying node are handed to a list that the outermost destructor drains.
+// dying node are handed to a list that the outermost destructor drains. The list is the outermost
+// destructor's own: nodes of static objects die after this thread's variables.
 Node::~Node() {
-  thread_local std::vector<std::shared_ptr<const Node>> pending;
-  thread_local bool draining = false;
+  thread_local std::vector<std::shared_ptr<const Node>>* pending = nullptr;
+  std::vector<std::shared_ptr<const Node>> own;
+  bool outermost = pending == nullptr;
+  if (outermost) pending = &own;
   for (Tensor& input : inputs) {
-    if (input) pending.push_back(input.node_pointer());
+    if (input) pending->push_back(input.node_pointer());
   }
   inputs.clear();
-  if (draining) return;
-  draining = true;
-  while (!pending.empty()) {
-    auto last = std::move(pending.back());
-    pending.pop_back();
+  if (!outermost) return;
+  while (!own.empty()) {
+    auto last = std::move(own.back());
+    own.pop_back();
   }
-  draining = false;
+  pending = nullptr;
 }
 
 std::vector<Tensor> make_node(const OpDef& op, std::vector<Tensor> inputs, Attrs attrs,

@@ -63,7 +63,9 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
   WAFER_REQUIRE(a.rank() > 0 && b.rank() > 0, "matmul", "a scalar has no matrix product; got ",
                 a.type(), " and ", b.type());
-  if (a.rank() == 1) return squeeze(matmul(unsqueeze(a, 0), b, false, transpose_b), -2);
+  if (a.rank() == 1) {
+    return squeeze(matmul(unsqueeze(a, 0), b, false, transpose_b), b.rank() == 1 ? -1 : -2);
+  }
   if (b.rank() == 1) return squeeze(matmul(a, unsqueeze(b, 1), transpose_a, false), -1);
   DType dtype = promote(a.dtype(), b.dtype());
   require_dtype(dtype != DType::boolean, "matmul", a, "numbers");
