@@ -95,6 +95,14 @@ std::vector<float> log_mel(const io::Wav& wav, const AudioFormat& format,
       kiss_fftr_alloc(static_cast<int>(window), 0, nullptr, nullptr));
   WAFER_CHECK(plan != nullptr, "no FFT plan for a window of ", window);
 
+  // A filter covers few of the bins.
+  std::vector<size_t> first(mels), last(mels);
+  for (size_t m = 0; m < mels; ++m) {
+    const float* filter = filters.data() + m * bins;
+    while (first[m] < bins && filter[first[m]] == 0) ++first[m];
+    last[m] = bins;
+    while (last[m] > first[m] && filter[last[m] - 1] == 0) --last[m];
+  }
   std::vector<float> frame(window), power(bins), result(frames * mels);
   std::vector<kiss_fft_cpx> spectrum(bins);
   for (size_t f = 0; f < frames; ++f) {
@@ -106,7 +114,7 @@ std::vector<float> log_mel(const io::Wav& wav, const AudioFormat& format,
     }
     for (size_t m = 0; m < mels; ++m) {
       float sum = 0;
-      for (size_t k = 0; k < bins; ++k) sum += filters[m * bins + k] * power[k];
+      for (size_t k = first[m]; k < last[m]; ++k) sum += filters[m * bins + k] * power[k];
       result[f * mels + m] = std::log(std::max(sum, 1e-6f));
     }
   }
