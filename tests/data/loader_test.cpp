@@ -166,25 +166,24 @@ TEST(Loader, ErrorsOfTheThreadsAreRethrown) {
   expect_user_error([&] { loader.next(); }, {"image 13", "gone"});
 }
 
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST(Loader, ConversionIsFast) {
   Splits shapes =
-      load("shapes", {}, {.train_size = 6400, .test_size = 10}).split({.validation = 0});
+      load("shapes", {}, {.train_size = 3200, .test_size = 10}).split({.validation = 0});
   Loader loader(shapes.train, {.batch_size = 64, .shuffle = true});
-  double best = 1;
-  for (int64_t epoch = 0; epoch < 5; ++epoch) {
+  double best = 1;  // the best of many, as other processes run beside this one
+  for (int64_t epoch = 0; epoch < 20; ++epoch) {
     auto begin = std::chrono::steady_clock::now();
     loader.start_epoch(epoch);
     while (loader.next()) {
     }
     double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    best = std::min(best, seconds / 100);
+    best = std::min(best, seconds / 50);
   }
-  RecordProperty("batch_microseconds", static_cast<int>(best * 1e6));
-  // 0.3 ms is the aim in an optimised build; sanitizers and debug builds are many times slower.
-  EXPECT_LT(best, 0.02) << best * 1e3 << " ms a batch";
-  std::printf("%.3f ms a batch\n", best * 1e3);
+  EXPECT_LT(best * 1e3, 0.6) << "ms a batch of 64x3x32x32; 0.1 on an idle machine";
 }
+#endif
 
 }  // namespace
 }  // namespace wafer::data

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kVersion = "1";
+constexpr const char* kVersion = "2";
 
 // Four lanes of multiply and rotate, so that it runs at the speed of memory; not for secrets.
 uint64_t hash(io::ByteView bytes, uint64_t seed = 0) {
@@ -134,7 +134,10 @@ void save_content(const fs::path& file, const std::string& key, const Content& c
         {"test", &content.test}}) {
     if (part->size() == 0) continue;
     io::ByteView inputs{reinterpret_cast<const uint8_t*>(part->inputs.data()), part->inputs.size()};
-    add(name + ".inputs", "U8", inputs.size(), inputs);
+    // By their own type, so that they are aligned to it in the file.
+    DType stored = content.description.stored;
+    const char* dtype = stored == DType::f32 ? "F32" : stored == DType::u16 ? "U16" : "U8";
+    add(name + ".inputs", dtype, inputs.size() / byte_size(stored, 1), inputs);
     add(name + ".labels", "I64", part->labels.size(), view(part->labels));
     add(name + ".values", "F32", part->values.size(), view(part->values));
     add(name + ".groups", "I64", part->groups.size(), view(part->groups));
