@@ -1,3 +1,4 @@
+#include "wafer/backend/cpu/cpu.h"
 #include "wafer/backend/null/null.h"
 #include "wafer/backend/reference/reference.h"
 #include "wafer/runtime/registry.h"
@@ -5,7 +6,7 @@
 namespace wafer {
 
 std::vector<Backend> find_backends() {
-  return {reference::find_backend(), null::find_backend()};
+  return {cpu::find_backend(), reference::find_backend(), null::find_backend()};
 }
 
 }  // namespace wafer

@@ -1,0 +1,218 @@
+#include "wafer/backend/cpu/contraction.h"
+
+#include <limits>
+
+#include "tests/backend_cpu/compare.h"
+#include "wafer/op/conv.h"
+#include "wafer/op/matmul.h"
+
+namespace wafer {
+namespace {
+using testing::Bytes;
+using testing::compare;
+using testing::variable;
+using testing::with_layouts;
+
+constexpr Layout rows = Layout::row_major, last = Layout::channels_last;
+
+struct ConvCase {
+  std::vector<int64_t> x, weight;
+  ConvAttrs attrs;
+};
+
+int64_t pick(RandomStream& random, std::initializer_list<int64_t> choices) {
+  return choices.begin()[random.below(static_cast<uint32_t>(choices.size()))];
+}
+
+// Odd sizes, uneven padding, groups; small enough for the reference.
+ConvCase random_case(RandomStream& random) {
+  size_t spatial = 1 + random.below(3);
+  int64_t groups = pick(random, {1, 1, 1, 2, 3});
+  int64_t in = pick(random, {1, 3, 17, 4}), out = pick(random, {1, 3, 17, 8});
+  ConvCase c;
+  c.x = {pick(random, {1, 7, 2}), in * groups};
+  c.weight = {out * groups, in};
+  c.attrs.groups = groups;
+  for (size_t i = 0; i < spatial; ++i) {
+    int64_t kernel = pick(random, {1, 2, 3, 3}), dilation = pick(random, {1, 1, 2});
+    int64_t low = pick(random, {0, 1, 2}), high = pick(random, {0, 1, 2});
+    int64_t window = dilation * (kernel - 1) + 1;
+    int64_t size = std::max<int64_t>(window, spatial == 3 ? 4 : 9) + pick(random, {0, 1, 2});
+    c.x.push_back(size);
+    c.weight.push_back(kernel);
+    c.attrs.stride.push_back(pick(random, {1, 1, 2, 3}));
+    c.attrs.padding_low.push_back(low);
+    c.attrs.padding_high.push_back(high);
+    c.attrs.dilation.push_back(dilation);
+  }
+  return c;
+}
+
+struct ConvNodes {
+  Tensor forward, input_gradient, weight_gradient;
+};
+ConvNodes nodes_of(const ConvCase& c, DType dtype, Layout layout) {
+  Tensor x = variable(dtype, c.x), weight = variable(dtype, c.weight);
+  Tensor y = make(op::conv, {x, weight}, c.attrs);
+  Tensor g = make_input(y.type(), "g");
+  return {
+      with_layouts(y, {layout, rows}, layout),
+      with_layouts(conv_input_gradient(g, weight, x.shape(), c.attrs), {layout, rows}, layout),
+      with_layouts(conv_weight_gradient(x, g, weight.shape(), c.attrs), {layout, layout}, rows)};
+}
+
+TEST(CpuContraction, ConvolutionsMatchTheReference) {
+  RandomStream random(1);
+  for (DType dtype : {DType::f32, DType::f32, DType::bf16, DType::f16, DType::f64}) {
+    for (int trial = 0; trial < 12; ++trial) {
+      ConvCase c = random_case(random);
+      for (Layout layout : {rows, last}) {
+        ConvNodes nodes = nodes_of(c, dtype, layout);
+        compare(nodes.forward, random, 4);
+        compare(nodes.input_gradient, random, 4);
+        compare(nodes.weight_gradient, random, 8);
+      }
+    }
+  }
+}
+
+// What oneDNN computes in its build, this library's own kernels must compute as well.
+TEST(CpuContraction, OwnConvolutionsMatchTheReference) {
+  RandomStream random(2);
+  auto check = [&](const Tensor& y, const auto& make_own) {
+    const Node& node = y.node();
+    std::vector<Bytes> inputs;
+    for (const Tensor& input : node.inputs) {
+      inputs.push_back(testing::random_bytes(input.type(), random));
+    }
+    KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
+    Step step = make_own(cpu::conv_problem(node), context);
+    auto got = testing::run_step(step, context.scratch_bytes, node.outputs, inputs);
+    auto expected =
+        testing::run_kernel(reference::find_kernel(*node.op), node, inputs, "reference");
+    testing::expect_close(
+        node.outputs[0], got[0], expected[0], 8,
+        str("own ", node.op->name, " ", node.attrs.text(), " ", node.inputs[0].type()));
+  };
+  for (DType dtype : {DType::f32, DType::f32, DType::bf16, DType::f16}) {
+    for (int trial = 0; trial < 12; ++trial) {
+      ConvCase c = random_case(random);
+      ConvNodes nodes = nodes_of(c, dtype, trial % 2 ? rows : last);
+      check(nodes.forward, [](const auto& p, auto& k) { return cpu::own::make_conv(p, {}, k); });
+      check(nodes.input_gradient,
+            [](const auto& p, auto& k) { return cpu::own::make_conv_input_gradient(p, k); });
+      check(nodes.weight_gradient,
+            [](const auto& p, auto& k) { return cpu::own::make_conv_weight_gradient(p, k); });
+    }
+  }
+}
+
+TEST(CpuContraction, EmptyConvolutions) {
+  RandomStream random(3);
+  ConvCase no_images{{0, 3, 5, 5}, {4, 3, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1}};
+  ConvCase no_channels{{2, 0, 5, 5}, {4, 0, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1}};
+  for (const ConvCase& c : {no_images, no_channels}) {
+    for (Layout layout : {rows, last}) {
+      ConvNodes nodes = nodes_of(c, DType::f32, layout);
+      compare(nodes.forward, random);
+      compare(nodes.input_gradient, random);
+      compare(nodes.weight_gradient, random);
+    }
+  }
+}
+
+TEST(CpuContraction, MatmulMatchesTheReference) {
+  RandomStream random(4);
+  for (DType dtype : {DType::f32, DType::bf16, DType::f16, DType::f64, DType::i32, DType::u8,
+                      DType::i64, DType::i16}) {
+    for (int trial = 0; trial < 24; ++trial) {
+      int64_t m = pick(random, {1, 7, 17, 64, 100}), n = pick(random, {1, 3, 17, 130});
+      int64_t k = pick(random, {1, 3, 17, 65, 300});
+      if (trial == 20) m = 0;
+      if (trial == 21) k = 0;
+      std::vector<int64_t> batch;
+      if (trial % 3 == 1) batch = {pick(random, {1, 3, 0})};
+      if (trial % 3 == 2) batch = {2, 3};
+      bool ta = random.below(2), tb = random.below(2);
+      auto sizes = [&](int64_t r, int64_t c, bool transposed) {
+        std::vector<int64_t> result = batch;
+        result.push_back(transposed ? c : r);
+        result.push_back(transposed ? r : c);
+        return result;
+      };
+      Tensor a = variable(dtype, sizes(m, k, ta)), b = variable(dtype, sizes(k, n, tb));
+      Tensor y = make(op::matmul, {a, b}, MatmulAttrs{ta, tb});
+      compare(y, random, 8);
+      cpu::MatmulProblem problem = cpu::matmul_problem(y.node());
+      std::vector<Bytes> inputs = {testing::random_bytes(a.type(), random),
+                                   testing::random_bytes(b.type(), random)};
+      KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
+      Step step = cpu::own::make_matmul(problem, {}, context);
+      auto got = testing::run_step(step, context.scratch_bytes, y.node().outputs, inputs);
+      auto expected =
+          testing::run_kernel(reference::find_kernel(op::matmul), y.node(), inputs, "reference");
+      testing::expect_close(y.type(), got[0], expected[0], 8, "own matmul");
+    }
+  }
+}
+
+// Bias, residual and ReLU behind a product equal the same steps one by one, and NaN survives.
+TEST(CpuContraction, Epilogues) {
+  RandomStream random(5);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (bool with_bias : {false, true}) {
+    for (bool with_residual : {false, true}) {
+      for (bool relu : {false, true}) {
+        cpu::Epilogue epilogue{.relu = relu};
+        Type x{DType::f32, Shape{7, 20, 6, 5}, last}, weight{DType::f32, Shape{17, 20, 3, 3}};
+        Type y{DType::f32, Shape{7, 17, 6, 5}, last}, bias{DType::f32, Shape{17}};
+        cpu::ConvProblem conv{x, weight, y, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1};
+        Type a{DType::f32, Shape{30, 40}}, b{DType::f32, Shape{17, 40}},
+            c{DType::f32, Shape{30, 17}};
+        cpu::MatmulProblem product{a, b, c, false, true};
+        int next = 2;
+        if (with_bias) epilogue.bias = next++;
+        if (with_residual) epilogue.residual = next++;
+
+        auto check = [&](const std::vector<Type>& operands, const Type& result,
+                         int64_t channel_stride, const auto& make_step) {
+          std::vector<Bytes> inputs;
+          for (const Type& type : operands) inputs.push_back(testing::random_bytes(type, random));
+          reinterpret_cast<float*>(inputs[0].data())[3] = nan;
+          if (with_bias) inputs.push_back(testing::random_bytes(bias, random));
+          if (with_residual) inputs.push_back(testing::random_bytes(result, random));
+          auto run = [&](const cpu::Epilogue& e) {
+            KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
+            Step step = make_step(e, context);
+            return testing::run_step(step, context.scratch_bytes, {result}, inputs)[0];
+          };
+          Bytes plain = run({}), got = run(epilogue);
+          auto* expected = reinterpret_cast<float*>(plain.data());
+          for (int64_t i = 0; i < result.elements(); ++i) {
+            if (with_bias) {
+              expected[i] +=
+                  static_cast<float>(testing::element(bias, inputs[2], i / channel_stride % 17));
+            }
+            if (with_residual) {
+              expected[i] += static_cast<float>(testing::element(result, inputs.back(), i));
+            }
+            if (relu && expected[i] < 0) expected[i] = 0;
+          }
+          testing::expect_close(result, got, plain, 4,
+                                str("epilogue ", with_bias, with_residual, relu));
+        };
+        check({x, weight}, y, 1,
+              [&](const auto& e, auto& k) { return cpu::make_conv(conv, e, k); });
+        check({x, weight}, y, 1,
+              [&](const auto& e, auto& k) { return cpu::own::make_conv(conv, e, k); });
+        check({a, b}, c, 1,
+              [&](const auto& e, auto& k) { return cpu::make_matmul(product, e, k); });
+        check({a, b}, c, 1,
+              [&](const auto& e, auto& k) { return cpu::own::make_matmul(product, e, k); });
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace wafer

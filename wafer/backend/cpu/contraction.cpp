@@ -1,0 +1,89 @@
+#include "wafer/backend/cpu/contraction.h"
+
+#include "wafer/op/conv.h"
+#include "wafer/op/matmul.h"
+#include "wafer/op/op.h"
+
+namespace wafer::cpu {
+
+ConvProblem conv_problem(const Node& node) {
+  auto with = [&](const auto& a, const Type& x, const Type& weight, const Type& y) {
+    return ConvProblem{x, weight, y, a.stride, a.padding_low, a.padding_high, a.dilation, a.groups};
+  };
+  const Type &first = node.inputs[0].type(), &second = node.inputs[1].type();
+  const Type& result = node.outputs[0];
+  if (node.is(op::conv)) return with(node.attr<ConvAttrs>(), first, second, result);
+  const auto& attrs = node.attr<ConvGradientAttrs>();
+  if (node.is(op::conv_input_gradient)) return with(attrs, result, second, first);
+  return with(attrs, first, result, second);
+}
+
+MatmulProblem matmul_problem(const Node& node) {
+  const auto& attrs = node.attr<MatmulAttrs>();
+  return {node.inputs[0].type(), node.inputs[1].type(), node.outputs[0], attrs.transpose_a,
+          attrs.transpose_b};
+}
+
+namespace {
+#ifdef WAFER_ONEDNN
+// oneDNN computes neither f64 nor whole numbers here, and knows no empty tensors.
+bool suits_onednn(std::initializer_list<const Type*> types) {
+  for (const Type* type : types) {
+    if (type->elements() == 0) return false;
+    if (type->dtype != DType::f32 && type->dtype != DType::bf16) return false;
+  }
+  return true;
+}
+#endif
+}  // namespace
+
+Step make_conv(const ConvProblem& problem, const Epilogue& epilogue, KernelContext& context) {
+#ifdef WAFER_ONEDNN
+  if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
+    if (Step step = onednn::make_conv(problem, epilogue, context)) return step;
+  }
+#endif
+  return own::make_conv(problem, epilogue, context);
+}
+
+Step make_conv_input_gradient(const ConvProblem& problem, KernelContext& context) {
+#ifdef WAFER_ONEDNN
+  if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
+    if (Step step = onednn::make_conv_input_gradient(problem, context)) return step;
+  }
+#endif
+  return own::make_conv_input_gradient(problem, context);
+}
+
+Step make_conv_weight_gradient(const ConvProblem& problem, KernelContext& context) {
+#ifdef WAFER_ONEDNN
+  if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
+    if (Step step = onednn::make_conv_weight_gradient(problem, context)) return step;
+  }
+#endif
+  return own::make_conv_weight_gradient(problem, context);
+}
+
+Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelContext& context) {
+#ifdef WAFER_ONEDNN
+  if (suits_onednn({&problem.a, &problem.b, &problem.y})) {
+    if (Step step = onednn::make_matmul(problem, epilogue, context)) return step;
+  }
+#endif
+  return own::make_matmul(problem, epilogue, context);
+}
+
+WAFER_KERNEL(conv) {
+  return make_conv(conv_problem(node), {}, context);
+}
+WAFER_KERNEL(conv_input_gradient) {
+  return make_conv_input_gradient(conv_problem(node), context);
+}
+WAFER_KERNEL(conv_weight_gradient) {
+  return make_conv_weight_gradient(conv_problem(node), context);
+}
+WAFER_KERNEL(matmul) {
+  return make_matmul(matmul_problem(node), {}, context);
+}
+
+}  // namespace wafer::cpu

@@ -1,0 +1,101 @@
+#include "wafer/backend/cpu/cpu.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <unordered_map>
+
+#include "wafer/backend/cpu/isa.h"
+#include "wafer/backend/cpu/memory.h"
+#include "wafer/backend/cpu/team.h"
+#include "wafer/base/threads.h"
+#include "wafer/op/op.h"
+#include "wafer/pass/host/control_flow.h"
+#include "wafer/pass/host/host_device.h"
+#include "wafer/pass/host/host_program.h"
+#include "wafer/pass/lower.h"
+
+namespace wafer::cpu {
+
+#define WAFER_KERNEL_ENTRY(op_name) Step kernel_##op_name(const Node&, KernelContext&);
+#include "cpu_kernels.inc"
+#undef WAFER_KERNEL_ENTRY
+
+MakeKernel find_kernel(const OpDef& op) {
+  static const std::unordered_map<const OpDef*, MakeKernel> table = {
+#define WAFER_KERNEL_ENTRY(op_name) {&op::op_name, kernel_##op_name},
+#include "cpu_kernels.inc"
+#undef WAFER_KERNEL_ENTRY
+  };
+  auto found = table.find(&op);
+  return found == table.end() ? nullptr : found->second;
+}
+
+namespace {
+class CpuTarget : public Target {
+ public:
+  std::string name() const override { return "cpu"; }
+
+  Support supports(const Node& node) const override {
+    if (!find_kernel(*node.op) && !control_flow_kernel(*node.op))
+      return {false, "it has no kernel"};
+    for (const Type& type : node.outputs) {
+      if (type.dtype > DType::boolean) return {false, str("no op computes in ", type.dtype)};
+    }
+    return {};
+  }
+
+  std::shared_ptr<const Artifact> compile(const Graph& graph,
+                                          const CompileOptions& options) const override {
+    auto start = std::chrono::steady_clock::now();
+    if (options.threads > 0) set_thread_count(options.threads);
+    LowerOptions lowering{.channels_last = true,
+                          .fuse_elementwise = find_kernel(op::fused) != nullptr};
+    auto program = make_host_program(lower(graph, *this, lowering), *this, find_kernel);
+    program->compile_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return program;
+  }
+};
+
+class CpuDevice : public HostDevice {
+ public:
+  DeviceInfo info() const override {
+    auto pages = static_cast<size_t>(std::max(sysconf(_SC_PHYS_PAGES), 0l));
+    std::string text = str(cpu_name(), ", ", thread_count(),
+                           thread_count() == 1 ? " thread, " : " threads, ", cpu::name(isa()));
+    if (has_avx512_bf16()) text += ", bf16";
+    if (has_amx_bf16()) text += ", amx";
+#ifdef WAFER_ONEDNN
+    text += ", oneDNN";
+#endif
+    return {.name = "cpu",
+            .description = text,
+            .threads = thread_count(),
+            .memory_bytes = pages * static_cast<size_t>(sysconf(_SC_PAGESIZE))};
+  }
+  const Target& target() const override {
+    return target_;
+  }
+
+  std::shared_ptr<Storage> allocate(size_t bytes) override {
+    return allocate_memory(bytes);
+  }
+
+  void run(const Artifact& artifact, std::span<const std::shared_ptr<Storage>> inputs,
+           std::span<const std::shared_ptr<Storage>> outputs,
+           const RunObserver* observer) override {
+    FlushDenormalsInTeam flush;
+    HostDevice::run(artifact, inputs, outputs, observer);
+  }
+
+ private:
+  CpuTarget target_;
+};
+}  // namespace
+
+Backend find_backend() {
+  return {"cpu", {std::make_shared<CpuDevice>()}, ""};
+}
+
+}  // namespace wafer::cpu

@@ -1,0 +1,58 @@
+#pragma once
+#include <oneapi/dnnl/dnnl.hpp>
+#include <vector>
+
+#include "wafer/ir/type.h"
+#include "wafer/runtime/kernel.h"
+
+namespace wafer::cpu::onednn {
+
+// The process's one engine.
+const dnnl::engine& engine();
+// Sets the threads that oneDNN's primitives are made for and run with in the calling thread.
+void use_thread_count();
+
+dnnl::memory::data_type data_type(DType dtype);
+// Dimensions and element strides as they are.
+dnnl::memory::desc plain(const Type& type);
+
+// oneDNN primitives run one after another, and where in a step's memory each argument lies.
+class Program {
+ public:
+  enum class Place { input, output, scratch };
+  struct Argument {
+    int id;  // DNNL_ARG_...
+    dnnl::memory::desc desc;
+    Place place;
+    size_t at;  // index of the input or output, offset in the scratch
+  };
+
+  // An argument in scratch of its own.
+  Argument scratch(int id, const dnnl::memory::desc& desc);
+  // The argument in the layout `wanted`: as it is, or reordered into scratch before what is added
+  // next.
+  Argument in_layout(const Argument& argument, const dnnl::memory::desc& wanted);
+  // Adds a primitive with its arguments and the scratchpad it asks for.
+  void add(const dnnl::primitive& primitive, std::vector<Argument> arguments,
+           const dnnl::memory::desc& scratchpad);
+  void add_reorder(const Argument& from, const Argument& to);
+
+  // Ends the building: states the scratch and the implementation's name to the context.
+  Step step(KernelContext& context, const char* implementation) &&;
+
+ private:
+  struct Call {
+    dnnl::primitive primitive;
+    std::vector<Argument> arguments;
+  };
+  std::vector<Call> calls_;
+  size_t scratch_bytes_ = 0;
+};
+
+// Attributes that every primitive here has: the caller brings the scratchpad.
+dnnl::primitive_attr own_scratchpad();
+
+// False for oneDNN's plain reference code, which is far slower than our own kernels.
+bool is_fast(const char* implementation);
+
+}  // namespace wafer::cpu::onednn

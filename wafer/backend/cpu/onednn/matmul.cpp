@@ -1,0 +1,54 @@
+#include "wafer/backend/cpu/contraction.h"
+#include "wafer/backend/cpu/onednn/call.h"
+#include "wafer/backend/cpu/onednn/epilogue.h"
+
+namespace wafer::cpu::onednn {
+
+namespace {
+using Desc = dnnl::memory::desc;
+using Place = Program::Place;
+
+// [rows, columns] or [batch, rows, columns], all leading dimensions as one, with the last two
+// exchanged by their strides.
+Desc matrix(const Type& type, bool transpose) {
+  std::vector<int64_t> sizes = type.shape.sizes();
+  int64_t rows = sizes[sizes.size() - 2], columns = sizes.back();
+  int64_t batch = type.elements() / (rows * columns);
+  int64_t row_stride = columns, column_stride = 1;
+  if (transpose) {
+    std::swap(rows, columns);
+    std::swap(row_stride, column_stride);
+  }
+  if (sizes.size() == 2) {
+    return {{rows, columns}, data_type(type.dtype), {row_stride, column_stride}};
+  }
+  return {
+      {batch, rows, columns}, data_type(type.dtype), {rows * columns, row_stride, column_stride}};
+}
+}  // namespace
+
+Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext& context) {
+  use_thread_count();
+  Desc a = matrix(p.a, p.transpose_a), b = matrix(p.b, p.transpose_b), y = matrix(p.y, false);
+  Desc bias;
+  if (epilogue.bias >= 0) {
+    std::vector<int64_t> sizes(static_cast<size_t>(y.get_ndims()), 1), strides = y.get_strides();
+    sizes.back() = y.get_dims().back();
+    bias = Desc(sizes, data_type(p.y.dtype), strides);
+  }
+  dnnl::primitive_attr attributes = with_epilogue(epilogue, y);
+  dnnl::matmul::primitive_desc pd =
+      epilogue.bias >= 0
+          ? dnnl::matmul::primitive_desc(engine(), a, b, bias, y, attributes, /*allow_empty=*/true)
+          : dnnl::matmul::primitive_desc(engine(), a, b, y, attributes, /*allow_empty=*/true);
+  if (!pd || !is_fast(pd.impl_info_str())) return {};
+  Program program;
+  std::vector<Program::Argument> arguments = {{DNNL_ARG_SRC, a, Place::input, 0},
+                                              {DNNL_ARG_WEIGHTS, b, Place::input, 1},
+                                              {DNNL_ARG_DST, y, Place::output, 0}};
+  add_epilogue(epilogue, bias, y, arguments);
+  program.add(dnnl::matmul(pd), arguments, pd.scratchpad_desc());
+  return std::move(program).step(context, pd.impl_info_str());
+}
+
+}  // namespace wafer::cpu::onednn

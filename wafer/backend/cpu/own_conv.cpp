@@ -1,0 +1,374 @@
+#include <algorithm>
+#include <cstring>
+
+#include "wafer/backend/cpu/contraction.h"
+#include "wafer/backend/cpu/convert.h"
+#include "wafer/backend/cpu/gemm.h"
+#include "wafer/backend/cpu/own_conv.h"
+#include "wafer/backend/cpu/own_epilogue.h"
+#include "wafer/backend/cpu/strided_copy.h"
+#include "wafer/base/threads.h"
+
+// Convolution of f32 (f16 and bf16 by way of it) as products of matrices: the windows of a strip of
+// output positions become the rows of a matrix [positions, kernel position x channel] in scratch.
+namespace wafer::cpu::own {
+
+namespace {
+constexpr int64_t strip = 96;  // output positions at a time
+
+// Everything in three spatial dimensions, the missing ones in front.
+struct Geometry {
+  int64_t batch, groups, in_channels, out_channels;  // channels of all groups
+  int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
+  int64_t stride[3] = {1, 1, 1}, low[3] = {0, 0, 0}, dilation[3] = {1, 1, 1};
+
+  explicit Geometry(const ConvProblem& p)
+      : batch(p.x.shape.size(0)),
+        groups(p.groups),
+        in_channels(p.x.shape.size(1)),
+        out_channels(p.y.shape.size(1)) {
+    for (size_t i = 0; i < p.spatial(); ++i) {
+      size_t d = 3 - p.spatial() + i;
+      auto axis = static_cast<int>(i) + 2;
+      in[d] = p.x.shape.size(axis);
+      out[d] = p.y.shape.size(axis);
+      kernel[d] = p.weight.shape.size(axis);
+      stride[d] = p.stride[i];
+      low[d] = p.padding_low[i];
+      dilation[d] = p.dilation[i];
+    }
+  }
+  int64_t in_positions() const { return in[0] * in[1] * in[2]; }
+  int64_t out_positions() const { return out[0] * out[1] * out[2]; }
+  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  int64_t in_group() const { return in_channels / groups; }
+  int64_t out_group() const { return out_channels / groups; }
+  int64_t depth() const { return taps() * in_group(); }
+  // A window is one input position: no matrix of windows is needed.
+  bool pointwise() const {
+    bool plain = taps() == 1;
+    for (int d = 0; d < 3; ++d) plain = plain && stride[d] == 1 && low[d] == 0 && in[d] == out[d];
+    return plain;
+  }
+};
+
+// Calls body(row, tap, input position or -1 in the padding) for output positions [begin, end) of an
+// image and all kernel positions.
+template <class Body>
+void over_windows(const Geometry& g, int64_t begin, int64_t end, const Body& body) {
+  for (int64_t position = begin; position < end; ++position) {
+    int64_t o[3] = {position / (g.out[1] * g.out[2]), position / g.out[2] % g.out[1],
+                    position % g.out[2]};
+    int64_t tap = 0;
+    for (int64_t a = 0; a < g.kernel[0]; ++a) {
+      int64_t ia = o[0] * g.stride[0] - g.low[0] + a * g.dilation[0];
+      for (int64_t b = 0; b < g.kernel[1]; ++b) {
+        int64_t ib = o[1] * g.stride[1] - g.low[1] + b * g.dilation[1];
+        bool inside = ia >= 0 && ia < g.in[0] && ib >= 0 && ib < g.in[1];
+        for (int64_t c = 0; c < g.kernel[2]; ++c, ++tap) {
+          int64_t ic = o[2] * g.stride[2] - g.low[2] + c * g.dilation[2];
+          bool here = inside && ic >= 0 && ic < g.in[2];
+          body(position - begin, tap, here ? (ia * g.in[1] + ib) * g.in[2] + ic : -1);
+        }
+      }
+    }
+  }
+}
+
+// Rows of windows of one group of a channels-last image.
+void gather_windows(const Geometry& g, const float* image, int64_t begin, int64_t end,
+                    float* rows) {
+  int64_t channels = g.in_group(), depth = g.depth();
+  over_windows(g, begin, end, [&](int64_t row, int64_t tap, int64_t position) {
+    float* to = rows + row * depth + tap * channels;
+    if (position < 0) {
+      std::fill_n(to, channels, 0.0f);
+    } else if (channels >= 16) {
+      std::memcpy(to, image + position * g.in_channels,
+                  static_cast<size_t>(channels) * sizeof(float));
+    } else {
+      for (int64_t c = 0; c < channels; ++c) to[c] = image[position * g.in_channels + c];
+    }
+  });
+}
+
+void scatter_windows(const Geometry& g, const float* rows, int64_t begin, int64_t end,
+                     float* image) {
+  int64_t channels = g.in_group(), depth = g.depth();
+  over_windows(g, begin, end, [&](int64_t row, int64_t tap, int64_t position) {
+    if (position < 0) return;
+    const float* from = rows + row * depth + tap * channels;
+    float* to = image + position * g.in_channels;
+    for (int64_t c = 0; c < channels; ++c) to[c] += from[c];
+  });
+}
+
+// An operand in f32 and the order that the kernels here read: as it is, or converted into scratch.
+struct Operand {
+  Type type, f32_type;  // as given; the same in f32
+  StridedCopy order;    // between f32_type and the wanted order
+  bool converts = false, reorders = false;
+  int64_t elements = 0;
+  size_t converted_at = 0, ordered_at = 0;  // offsets in scratch
+
+  Operand(const Type& given, const std::vector<int64_t>& wanted_strides, size_t& scratch)
+      : type(given), f32_type(given), elements(given.elements()) {
+    f32_type.dtype = DType::f32;
+    converts = type.dtype != DType::f32;
+    reorders = type.strides() != wanted_strides;
+    auto reserve = [&] {
+      size_t at = scratch;
+      scratch += (static_cast<size_t>(elements) * sizeof(float) + 63) / 64 * 64;
+      return at;
+    };
+    if (converts) converted_at = reserve();
+    if (reorders) ordered_at = reserve();
+  }
+  static float* at(std::byte* scratch, size_t offset) {
+    return reinterpret_cast<float*>(scratch + offset);
+  }
+};
+
+struct Source : Operand {
+  Source(const Type& given, const std::vector<int64_t>& wanted, size_t& scratch)
+      : Operand(given, wanted, scratch) {
+    if (reorders) order = StridedCopy(4, given.shape.sizes(), wanted, given.strides());
+  }
+  const float* get(const void* data, std::byte* scratch) const {
+    auto* values = static_cast<const float*>(data);
+    if (converts) {
+      convert_from(type.dtype, data, at(scratch, converted_at), elements);
+      values = at(scratch, converted_at);
+    }
+    if (!reorders) return values;
+    order.run(at(scratch, ordered_at), values);
+    return at(scratch, ordered_at);
+  }
+};
+
+struct Sink : Operand {
+  Sink(const Type& given, const std::vector<int64_t>& wanted, size_t& scratch)
+      : Operand(given, wanted, scratch) {
+    if (reorders) order = StridedCopy(4, given.shape.sizes(), given.strides(), wanted);
+  }
+  // Where the kernel writes.
+  float* target(void* data, std::byte* scratch) const {
+    if (reorders) return at(scratch, ordered_at);
+    return converts ? at(scratch, converted_at) : static_cast<float*>(data);
+  }
+  void finish(void* data, std::byte* scratch) const {
+    float* values = converts ? at(scratch, converted_at) : static_cast<float*>(data);
+    if (reorders) order.run(values, at(scratch, ordered_at));
+    if (converts) convert_to(type.dtype, values, data, elements);
+  }
+};
+
+std::vector<int64_t> channels_last(const Type& type) {
+  Type last = type;
+  last.layout = Layout::channels_last;
+  return last.strides();
+}
+
+// Strides of a weight [out, in / groups, kernel...] stored as [group][tap][in / groups][out /
+// groups]; only for one group are these strides, so each group is a matrix of all outputs.
+std::vector<int64_t> by_tap(const Type& weight) {
+  std::vector<int64_t> sizes = weight.shape.sizes(), strides(sizes.size());
+  strides[0] = 1;
+  strides[1] = sizes[0];
+  int64_t stride = sizes[0] * sizes[1];
+  for (size_t d = sizes.size(); d-- > 2;) {
+    strides[d] = stride;
+    stride *= sizes[d];
+  }
+  return strides;
+}
+
+struct Workspace {
+  int parts = thread_count();
+  size_t windows_at = 0, gemm_at = 0, partial_at = 0;
+  int64_t window_floats = 0, partial_floats = 0;
+
+  Workspace(const Geometry& g, bool with_partials, size_t& scratch) {
+    auto reserve = [&](int64_t floats) {
+      size_t at = scratch;
+      scratch += static_cast<size_t>(floats) * sizeof(float) * static_cast<size_t>(parts);
+      return at;
+    };
+    window_floats = (strip * g.depth() + 15) / 16 * 16;
+    windows_at = reserve(window_floats);
+    gemm_at = reserve(gemm_workspace);
+    partial_floats = (g.depth() * g.out_channels + 15) / 16 * 16;
+    if (with_partials) partial_at = reserve(partial_floats);
+  }
+  float* windows(std::byte* scratch, int64_t part) const {
+    return Operand::at(scratch, windows_at) + part * window_floats;
+  }
+  float* gemm(std::byte* scratch, int64_t part) const {
+    return Operand::at(scratch, gemm_at) + part * gemm_workspace;
+  }
+  float* partial(std::byte* scratch, int64_t part) const {
+    return Operand::at(scratch, partial_at) + part * partial_floats;
+  }
+};
+
+// Calls body(part, begin, end) for each part's share of `count`, in parallel.
+template <class Body>
+void over_parts(int parts, int64_t count, const Body& body) {
+  parallel_for(parts, 1, [&](int64_t first, int64_t last) {
+    for (int64_t part = first; part < last; ++part) {
+      body(part, count * part / parts, count * (part + 1) / parts);
+    }
+  });
+}
+
+bool is_blocked(const ConvProblem& p) {
+  DType dtype = p.x.dtype;
+  return (dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16) &&
+         p.x.elements() > 0 && p.weight.elements() > 0 && p.y.elements() > 0;
+}
+}  // namespace
+
+Step make_conv(const ConvProblem& p, const Epilogue& epilogue, KernelContext& context) {
+  if (!is_blocked(p)) return make_conv_plain(p, epilogue);
+  Geometry g(p);
+  size_t scratch = 0;
+  Source x(p.x, channels_last(p.x), scratch), weight(p.weight, by_tap(p.weight), scratch);
+  Sink y(p.y, channels_last(p.y), scratch);
+  Workspace work(g, false, scratch);
+  context.scratch_bytes = scratch;
+  context.kernel = str("own:", name(isa()));
+  return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
+    const float* input = x.get(args.in[0], args.scratch);
+    const float* w = weight.get(args.in[1], args.scratch);
+    float* output = y.target(args.out[0], args.scratch);
+    int64_t positions = g.out_positions(), strips = (positions + strip - 1) / strip;
+    over_parts(work.parts, g.batch * strips, [&](int64_t part, int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t image = i / strips, first = i % strips * strip;
+        int64_t last = std::min(first + strip, positions);
+        for (int64_t group = 0; group < g.groups; ++group) {
+          const float* source =
+              input + image * g.in_positions() * g.in_channels + group * g.in_group();
+          GemmArgs product{.m = last - first, .n = g.out_group(), .k = g.depth()};
+          if (g.pointwise()) {
+            product.a = source + first * g.in_channels;
+            product.a_row = g.in_channels;
+          } else {
+            float* rows = work.windows(args.scratch, part);
+            gather_windows(g, source, first, last, rows);
+            product.a = rows;
+            product.a_row = g.depth();
+          }
+          product.a_column = 1;
+          product.b = w + group * g.out_group();
+          product.b_row = g.out_channels;
+          product.b_column = 1;
+          product.c = output + (image * positions + first) * g.out_channels + group * g.out_group();
+          product.c_row = g.out_channels;
+          multiply(product, work.gemm(args.scratch, part));
+        }
+      }
+    });
+    y.finish(args.out[0], args.scratch);
+    apply_epilogue(epilogue, p.y, 1, args);
+  };
+}
+
+Step make_conv_input_gradient(const ConvProblem& p, KernelContext& context) {
+  if (!is_blocked(p)) return make_conv_input_gradient_plain(p);
+  Geometry g(p);
+  size_t scratch = 0;
+  Source y(p.y, channels_last(p.y), scratch), weight(p.weight, by_tap(p.weight), scratch);
+  Sink x(p.x, channels_last(p.x), scratch);
+  Workspace work(g, false, scratch);
+  context.scratch_bytes = scratch;
+  context.kernel = str("own:", name(isa()));
+  return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
+    const float* gradient = y.get(args.in[0], args.scratch);
+    const float* w = weight.get(args.in[1], args.scratch);
+    float* result = x.target(args.out[0], args.scratch);
+    int64_t positions = g.out_positions(), image_size = g.in_positions() * g.in_channels;
+    // Windows overlap within an image and its group only: each is one part's own.
+    over_parts(work.parts, g.batch * g.groups, [&](int64_t part, int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t image = i / g.groups, group = i % g.groups;
+        float* target = result + image * image_size + group * g.in_group();
+        for (int64_t q = 0; q < g.in_positions(); ++q) {
+          std::fill_n(target + q * g.in_channels, g.in_group(), 0.0f);
+        }
+        for (int64_t first = 0; first < positions; first += strip) {
+          int64_t last = std::min(first + strip, positions);
+          float* rows = work.windows(args.scratch, part);
+          GemmArgs product{.m = last - first, .n = g.depth(), .k = g.out_group()};
+          product.a =
+              gradient + (image * positions + first) * g.out_channels + group * g.out_group();
+          product.a_row = g.out_channels;
+          product.a_column = 1;
+          product.b = w + group * g.out_group();
+          product.b_row = 1;
+          product.b_column = g.out_channels;
+          product.c = rows;
+          product.c_row = g.depth();
+          multiply(product, work.gemm(args.scratch, part));
+          scatter_windows(g, rows, first, last, target);
+        }
+      }
+    });
+    x.finish(args.out[0], args.scratch);
+  };
+}
+
+Step make_conv_weight_gradient(const ConvProblem& p, KernelContext& context) {
+  if (!is_blocked(p)) return make_conv_weight_gradient_plain(p);
+  Geometry g(p);
+  size_t scratch = 0;
+  Source x(p.x, channels_last(p.x), scratch), y(p.y, channels_last(p.y), scratch);
+  Sink weight(p.weight, by_tap(p.weight), scratch);
+  Workspace work(g, true, scratch);
+  context.scratch_bytes = scratch;
+  context.kernel = str("own:", name(isa()));
+  return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
+    const float* input = x.get(args.in[0], args.scratch);
+    const float* gradient = y.get(args.in[1], args.scratch);
+    float* result = weight.target(args.out[0], args.scratch);
+    int64_t positions = g.out_positions(), strips = (positions + strip - 1) / strip;
+    // Each part sums its strips into a weight of its own; these are added in order.
+    over_parts(work.parts, g.batch * strips, [&](int64_t part, int64_t begin, int64_t end) {
+      float* sums = work.partial(args.scratch, part);
+      if (begin == end) std::fill_n(sums, g.depth() * g.out_channels, 0.0f);
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t image = i / strips, first = i % strips * strip;
+        int64_t last = std::min(first + strip, positions);
+        for (int64_t group = 0; group < g.groups; ++group) {
+          float* rows = work.windows(args.scratch, part);
+          gather_windows(g, input + image * g.in_positions() * g.in_channels + group * g.in_group(),
+                         first, last, rows);
+          GemmArgs product{.m = g.depth(), .n = g.out_group(), .k = last - first};
+          product.a = rows;
+          product.a_row = 1;
+          product.a_column = g.depth();
+          product.b =
+              gradient + (image * positions + first) * g.out_channels + group * g.out_group();
+          product.b_row = g.out_channels;
+          product.b_column = 1;
+          product.c = sums + group * g.out_group();
+          product.c_row = g.out_channels;
+          product.accumulate = i > begin;
+          multiply(product, work.gemm(args.scratch, part));
+        }
+      }
+    });
+    parallel_for(g.depth() * g.out_channels, 1 << 14, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        float sum = work.partial(args.scratch, 0)[i];
+        for (int64_t part = 1; part < work.parts; ++part) {
+          sum += work.partial(args.scratch, part)[i];
+        }
+        result[i] = sum;
+      }
+    });
+    weight.finish(args.out[0], args.scratch);
+  };
+}
+
+}  // namespace wafer::cpu::own

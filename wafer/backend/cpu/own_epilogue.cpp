@@ -1,0 +1,40 @@
+#include "wafer/backend/cpu/own_epilogue.h"
+
+#include "wafer/base/threads.h"
+
+namespace wafer::cpu::own {
+
+namespace {
+template <class T>
+void apply_typed(const Epilogue& epilogue, const Type& y, int bias_axis, const StepArgs& args) {
+  using Wide = std::conditional_t<(sizeof(T) < 4), float, T>;
+  T* result = args.output<T>(0);
+  const T* bias = epilogue.bias < 0 ? nullptr : args.input<T>(static_cast<size_t>(epilogue.bias));
+  const T* residual =
+      epilogue.residual < 0 ? nullptr : args.input<T>(static_cast<size_t>(epilogue.residual));
+  int64_t channels = y.shape.size(bias_axis);
+  int64_t stride = y.strides()[static_cast<size_t>(bias_axis)];
+  parallel_for(y.elements(), 1 << 14, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      auto value = static_cast<Wide>(result[i]);
+      if (bias != nullptr) value += static_cast<Wide>(bias[i / stride % channels]);
+      if (residual != nullptr) value += static_cast<Wide>(residual[i]);
+      if (epilogue.relu && value < Wide(0)) value = Wide(0);
+      result[i] = static_cast<T>(value);
+    }
+  });
+}
+}  // namespace
+
+void apply_epilogue(const Epilogue& epilogue, const Type& y, int bias_axis, const StepArgs& args) {
+  if (epilogue.empty()) return;
+  switch (y.dtype) {
+    case DType::f64: return apply_typed<double>(epilogue, y, bias_axis, args);
+    case DType::f32: return apply_typed<float>(epilogue, y, bias_axis, args);
+    case DType::f16: return apply_typed<Float16>(epilogue, y, bias_axis, args);
+    case DType::bf16: return apply_typed<BFloat16>(epilogue, y, bias_axis, args);
+    default: WAFER_CHECK(false, "an epilogue on ", y.dtype);
+  }
+}
+
+}  // namespace wafer::cpu::own

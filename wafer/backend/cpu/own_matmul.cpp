@@ -1,0 +1,145 @@
+#include <algorithm>
+
+#include "wafer/backend/cpu/contraction.h"
+#include "wafer/backend/cpu/convert.h"
+#include "wafer/backend/cpu/gemm.h"
+#include "wafer/backend/cpu/own_epilogue.h"
+#include "wafer/base/threads.h"
+
+namespace wafer::cpu::own {
+
+namespace {
+// Sizes and element strides of a batch of products.
+struct Extents {
+  int64_t batch, m, n, k;
+  int64_t a_row, a_column, b_row, b_column;
+
+  explicit Extents(const MatmulProblem& p) {
+    m = p.y.shape.size(-2);
+    n = p.y.shape.size(-1);
+    k = p.a.shape.size(p.transpose_a ? -2 : -1);
+    batch = 1;
+    for (int i = 0; i < p.y.shape.rank() - 2; ++i) batch *= p.y.shape.size(i);
+    a_row = p.transpose_a ? 1 : k;
+    a_column = p.transpose_a ? m : 1;
+    b_row = p.transpose_b ? 1 : n;
+    b_column = p.transpose_b ? k : 1;
+  }
+};
+
+// f32, or f16 and bf16 by way of f32 in scratch.
+Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContext& context) {
+  Extents e(p);
+  bool convert = p.y.dtype != DType::f32;
+  int parts = thread_count();
+  // Small products of a large batch go one to a thread each, large ones are cut up.
+  bool over_batch = e.batch >= parts;
+  int64_t a_size = e.batch * e.m * e.k, b_size = e.batch * e.k * e.n, c_size = e.batch * e.m * e.n;
+  auto aligned = [](int64_t count) { return (count + 15) / 16 * 16; };
+  context.scratch_bytes = gemm_workspace_bytes(parts);
+  if (convert) {
+    context.scratch_bytes +=
+        static_cast<size_t>(aligned(a_size) + aligned(b_size) + aligned(c_size)) * sizeof(float);
+  }
+  context.kernel = str("own:", name(isa()));
+  return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
+    auto* workspace = reinterpret_cast<float*>(args.scratch);
+    const float* a = args.input<float>(0);
+    const float* b = args.input<float>(1);
+    float* c = args.output<float>(0);
+    if (convert) {
+      float* a32 = workspace + gemm_workspace * parts;
+      float* b32 = a32 + aligned(a_size);
+      convert_from(p.a.dtype, args.in[0], a32, a_size);
+      convert_from(p.b.dtype, args.in[1], b32, b_size);
+      a = a32;
+      b = b32;
+      c = b32 + aligned(b_size);
+    }
+    auto product = [&](int64_t i) {
+      return GemmArgs{e.m,
+                      e.n,
+                      e.k,
+                      a + i * e.m * e.k,
+                      e.a_row,
+                      e.a_column,
+                      b + i * e.k * e.n,
+                      e.b_row,
+                      e.b_column,
+                      c + i * e.m * e.n,
+                      e.n,
+                      false};
+    };
+    if (over_batch) {
+      parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t part = begin; part < end; ++part) {
+          for (int64_t i = e.batch * part / parts; i < e.batch * (part + 1) / parts; ++i) {
+            multiply(product(i), workspace + part * gemm_workspace);
+          }
+        }
+      });
+    } else {
+      for (int64_t i = 0; i < e.batch; ++i) gemm(product(i), parts, workspace, multiply);
+    }
+    if (convert) convert_to(p.y.dtype, c, args.out[0], c_size);
+    apply_epilogue(epilogue, p.y, p.y.shape.rank() - 1, args);
+  };
+}
+
+// What sums of T are made in: whole numbers wrap, which only unsigned arithmetic defines; f16 and
+// bf16 add up in f32.
+template <class T>
+constexpr auto sum_type() {
+  if constexpr (std::is_same_v<T, double>) {
+    return std::type_identity<double>{};
+  } else if constexpr (std::is_integral_v<T>) {
+    return std::type_identity<std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>{};
+  } else {
+    return std::type_identity<float>{};
+  }
+}
+
+// Plain loops: f64, whole numbers and empty products.
+template <class T>
+Step make_plain(const MatmulProblem& p, const Epilogue& epilogue) {
+  using Wide = typename decltype(sum_type<T>())::type;
+  Extents e(p);
+  return [=](const StepArgs& args) {
+    const T *a = args.input<T>(0), *b = args.input<T>(1);
+    T* c = args.output<T>(0);
+    parallel_for(
+        e.batch * e.m, std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, e.n * e.k)),
+        [&](int64_t begin, int64_t end) {
+          std::vector<Wide> sums(static_cast<size_t>(e.n));
+          for (int64_t row = begin; row < end; ++row) {
+            int64_t i = row / e.m, r = row % e.m;
+            std::fill(sums.begin(), sums.end(), Wide(0));
+            for (int64_t k = 0; k < e.k; ++k) {
+              auto factor = static_cast<Wide>(a[i * e.m * e.k + r * e.a_row + k * e.a_column]);
+              const T* line = b + i * e.k * e.n + k * e.b_row;
+              for (int64_t j = 0; j < e.n; ++j) {
+                sums[static_cast<size_t>(j)] += factor * static_cast<Wide>(line[j * e.b_column]);
+              }
+            }
+            for (int64_t j = 0; j < e.n; ++j) {
+              c[row * e.n + j] = static_cast<T>(sums[static_cast<size_t>(j)]);
+            }
+          }
+        });
+    apply_epilogue(epilogue, p.y, p.y.shape.rank() - 1, args);
+  };
+}
+}  // namespace
+
+Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelContext& context) {
+  DType dtype = problem.y.dtype;
+  if (problem.y.elements() > 0 && problem.a.elements() > 0 &&
+      (dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16)) {
+    return make_blocked(problem, epilogue, context);
+  }
+  Step step;
+  visit(dtype, [&]<class T>(std::type_identity<T>) { step = make_plain<T>(problem, epilogue); });
+  return step;
+}
+
+}  // namespace wafer::cpu::own
