@@ -1,5 +1,6 @@
 #include "wafer/ir/node.h"
 
+#include <atomic>
 #include <cstring>
 
 namespace wafer {
@@ -7,6 +8,11 @@ namespace wafer {
 namespace {
 thread_local std::string path_of_thread;
 }  // namespace
+
+uint64_t Node::next_serial() {
+  static std::atomic<uint64_t> last = 0;
+  return ++last;
+}
 
 // A long chain of nodes must not recurse once per link when its end is released, so the inputs of a
 // dying node are handed to a list that the outermost destructor drains. The list is the outermost

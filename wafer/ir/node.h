@@ -18,6 +18,7 @@ struct Node {
   std::vector<Type> outputs;
   std::vector<std::shared_ptr<const Graph>> subgraphs;
   std::string path;  // module path where it was recorded, for example "cnn.conv1"
+  const uint64_t serial = next_serial();  // grows with each node that this process makes
   mutable std::vector<std::shared_ptr<Storage>> values;
 
   Node() = default;
@@ -25,6 +26,7 @@ struct Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
+  static uint64_t next_serial();
   bool is(const OpDef& def) const { return op == &def; }
   template <class T>
   const T& attr() const {
