@@ -6,8 +6,10 @@
 #include "wafer/base/log.h"
 #include "wafer/pass/cse.h"
 #include "wafer/pass/decompose.h"
+#include "wafer/pass/fuse.h"
 #include "wafer/pass/layout.h"
 #include "wafer/pass/simplify.h"
+#include "wafer/pass/unused.h"
 
 namespace wafer {
 
@@ -51,7 +53,9 @@ Graph lower(const Graph& graph, const Target& target, const LowerOptions& option
   pipeline.run("decompose", [&](const Graph& g) { return decompose(g, target); });
   pipeline.run("simplify", simplify);
   pipeline.run("common subexpressions", eliminate_common_subexpressions);
+  pipeline.run("unused outputs", drop_unused_outputs);
   if (options.channels_last) pipeline.run("layout", assign_layouts);
+  if (options.fuse_elementwise) pipeline.run("fuse", fuse_elementwise);
   return pipeline.take();
 }
 
