@@ -1,0 +1,76 @@
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <optional>
+
+#include "wafer/base/error.h"
+#include "wafer/base/threads.h"
+#include "wafer/cli/command.h"
+#include "wafer/runtime/registry.h"
+
+namespace wafer::cli {
+
+namespace {
+std::atomic<bool> interrupt_requested = false;
+Common common;
+std::optional<Outcome> outcome;
+
+extern "C" void on_interrupt(int signal) {
+  if (interrupt_requested.exchange(true)) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+}
+
+// Exit codes: 0 ok, 1 our fault, 2 the user's input, 130 interrupted.
+int run(int argc, char** argv) {
+  CLI::App app{"wafer: one model, any silicon. Select the hardware, deploy to it, prepare the data, train, infer,\n"
+               "evaluate. `wafer COMMAND --help` shows each command with an example.",
+               "wafer"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "wafer 0.1.0");
+  add_data(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (!outcome) return 1;
+  if (common.json) std::cout << outcome->json.dump() << std::endl;
+  return outcome->exit_code;
+}
+}  // namespace
+
+const std::atomic<bool>& interrupted() { return interrupt_requested; }
+
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description,
+                      const std::string& example, std::function<Outcome(const Common&)> run) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->footer("Example:\n  " + example);
+  command->add_flag("--json", common.json, "print one JSON object as the last line of standard output");
+  command->add_option("--device", common.device, "device to run on, as `wafer devices` names it");
+  command->add_option("--threads", common.threads, "threads of the cpu device")->check(CLI::PositiveNumber);
+  command->callback([run = std::move(run)] {
+    if (common.threads > 0) set_thread_count(common.threads);
+    if (!common.device.empty()) set_default_device(device(common.device));
+    outcome = run(common);
+  });
+  return command;
+}
+
+}  // namespace wafer::cli
+
+int main(int argc, char** argv) {
+  std::signal(SIGINT, wafer::cli::on_interrupt);
+  std::signal(SIGTERM, wafer::cli::on_interrupt);
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return wafer::cli::run(argc, argv);
+  } catch (const wafer::UserError& error) {
+    std::fprintf(stderr, "wafer: %s\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "wafer: %s\n", error.what());
+    return 1;
+  }
+}
