@@ -396,6 +396,25 @@ ScanResult scan(const ScanBody& body, const std::vector<Tensor>& initial,
           part(results, initial.size(), initial.size() + step.ys.size())};
 }
 
+std::vector<Tensor> scan_without(const Node& node, const std::vector<Tensor>& inputs,
+                                 const std::vector<bool>& used) {
+  auto carries = static_cast<size_t>(node.attr<ScanAttrs>().carries);
+  Graph body = *node.subgraphs[0];
+  WAFER_CHECK(carries + used.size() == body.outputs.size(),
+              "scan_without: one entry a y is needed");
+  Tensors outputs = part(body.outputs, 0, carries);
+  for (size_t i = 0; i < used.size(); ++i) {
+    if (used[i]) outputs.push_back(body.outputs[carries + i]);
+  }
+  body.outputs = outputs;
+  Tensors kept =
+      make_node(op::scan, inputs, node.attrs, {std::make_shared<const Graph>(std::move(body))});
+  Tensors result = part(kept, 0, carries);
+  size_t next = carries;
+  for (bool is_used : used) result.push_back(is_used ? kept[next++] : Tensor());
+  return result;
+}
+
 std::vector<Tensor> while_loop(const std::function<Tensor(const std::vector<Tensor>&)>& condition,
                                const LoopFunction& body, const std::vector<Tensor>& initial) {
   require_values("while_loop", "the first state", initial);

@@ -23,7 +23,7 @@ using ScanBody =
 struct ScanOptions {
   bool reverse = false;           // from the last element of xs to the first; ys stay in xs's order
   std::optional<int64_t> length;  // number of steps; needed where there are no xs
-  // Also stack each carry, for the gradient; where nothing reads them nothing is stored.
+  // Also stack each carry, for the gradient; where nothing reads them passes drop the stacks.
   // Without, the gradient runs the scan a second time.
   bool save_carries = true;
 };
@@ -41,6 +41,11 @@ ScanResult scan(const ScanBody& body, const std::vector<Tensor>& initial,
 
 // The number of steps of a scan node; UserError when it is still symbolic.
 int64_t scan_length(const Node& node);
+
+// The same scan without the ys that `used` (one entry a y) does not name; their place in the
+// result, which has one value per output of the node, is empty.
+std::vector<Tensor> scan_without(const Node& node, const std::vector<Tensor>& inputs,
+                                 const std::vector<bool>& used);
 
 using LoopFunction = std::function<std::vector<Tensor>(const std::vector<Tensor>& state)>;
 
