@@ -40,5 +40,9 @@ struct Builder {
 
 Builder mlp_builder();
 Builder cnn_builder();
+Builder rnn_builder();
+Builder lstm_builder();
+Builder gru_builder();
+Builder transformer_builder();
 
 }  // namespace wafer::models

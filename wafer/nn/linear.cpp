@@ -66,7 +66,7 @@ Embedding::Embedding(int64_t entries, int64_t width, const EmbeddingOptions& opt
                 "}: both sizes must be positive");
   WAFER_REQUIRE(padding_index_ >= -1 && padding_index_ < entries, "embedding", "padding index ",
                 padding_index_, " of a table of ", entries, " entries");
-  parameter("weight", weight, Shape{entries, width}, init::normal());
+  parameter("weight", weight, Shape{entries, width}, init::normal(0, options.deviation));
 }
 
 Tensor Embedding::forward(const Tensor& indices) {

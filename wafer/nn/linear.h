@@ -24,10 +24,11 @@ class Linear : public UnaryModule {
 
 struct EmbeddingOptions {
   int64_t padding_index = -1;  // this entry reads as zeros and is not trained; -1: none
+  double deviation = 1;        // of the first values
 };
 
 // indices (i64 or i32, any shape) -> rows of weight [entries, width], one more dimension of size
-// `width`. First values: standard normal.
+// `width`. First values: normal.
 class Embedding : public UnaryModule {
  public:
   Embedding(int64_t entries, int64_t width, const EmbeddingOptions& options = {});

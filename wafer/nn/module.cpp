@@ -74,6 +74,8 @@ void Module::add_entry(Entry entry) {
   if (entry.initialiser) {
     RandomStream random = init::next_stream();
     *entry.value = init::make(entry.initialiser, entry.value->shape(), random);
+  } else {
+    entry.first = *entry.value;
   }
   entries_.push_back(std::move(entry));
 }
@@ -81,18 +83,18 @@ void Module::add_entry(Entry entry) {
 void Module::parameter(const std::string& name, Tensor& value, const Shape& shape,
                        init::Initialiser initialiser) {
   value = make_input({DType::f32, shape}, name);
-  add_entry({name, &value, true, std::move(initialiser)});
+  add_entry({name, &value, true, std::move(initialiser), {}});
 }
 void Module::buffer(const std::string& name, Tensor& value, const Shape& shape,
                     init::Initialiser initialiser) {
   value = make_input({DType::f32, shape}, name);
-  add_entry({name, &value, false, std::move(initialiser)});
+  add_entry({name, &value, false, std::move(initialiser), {}});
 }
 void Module::parameter(const std::string& name, Tensor& value) {
-  add_entry({name, &value, true, {}});
+  add_entry({name, &value, true, {}, {}});
 }
 void Module::buffer(const std::string& name, Tensor& value) {
-  add_entry({name, &value, false, {}});
+  add_entry({name, &value, false, {}, {}});
 }
 
 void Module::visit(const std::string& prefix,
@@ -178,7 +180,11 @@ void Module::load_state_dict(const StateDict& state) {
 void Module::initialise(uint64_t seed) {
   std::set<const Tensor*> seen;
   visit("", [&](const std::string& name, const Entry& entry) {
-    if (!entry.initialiser || !seen.insert(entry.value).second) return;
+    if (!seen.insert(entry.value).second) return;
+    if (!entry.initialiser) {
+      if (!entry.trainable) *entry.value = entry.first;
+      return;
+    }
     RandomStream random = init::stream_of(seed, name);
     *entry.value = init::make(entry.initialiser, entry.value->shape(), random);
   });

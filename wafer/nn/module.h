@@ -49,7 +49,7 @@ class Module {
   void load_state_dict(const StateDict& state);
 
   // Draws all parameters anew, each from the stream of its name under the seed; buffers get their
-  // first values.
+  // first values. A parameter that was registered with its value keeps it.
   void initialise(uint64_t seed);
 
   // Mode of dropout and batch norm, here and in all children.
@@ -96,7 +96,8 @@ class Module {
     std::string name;
     Tensor* value;
     bool trainable;
-    init::Initialiser initialiser;  // empty: keeps its value
+    init::Initialiser initialiser;  // empty: it came with its value,
+    Tensor first;                   // this
   };
   PathScope enter() const;
   [[noreturn]] static void rethrow_with_path(const UserError& error);

@@ -8,5 +8,8 @@
 #include "wafer/nn/loss.h"
 #include "wafer/nn/module.h"
 #include "wafer/nn/module_trace.h"
+#include "wafer/nn/norm.h"
 #include "wafer/nn/pool.h"
+#include "wafer/nn/recurrent.h"
 #include "wafer/nn/sequential.h"
+#include "wafer/nn/transformer.h"
