@@ -29,7 +29,8 @@ std::vector<Type> infer_comparison(const InferArgs& args) {
 
 std::vector<Type> infer_where(const InferArgs& args) {
   WAFER_CHECK(args.inputs[0].shape() == args.inputs[1].shape() &&
-                  args.inputs[1].type() == args.inputs[2].type(),
+                  args.inputs[1].shape() == args.inputs[2].shape() &&
+                  args.inputs[1].dtype() == args.inputs[2].dtype(),
               "where: inputs differ");
   return {Type{args.inputs[1].dtype(), args.inputs[1].shape()}};
 }
