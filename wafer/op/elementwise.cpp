@@ -347,8 +347,11 @@ Tensor div(const Tensor& a, const Tensor& b) {
 }
 Tensor floor_divide(const Tensor& a, const Tensor& b) {
   if (is_floating(common_dtype(a, b))) return floor(div(a, b));
-  // Exact in integers: (a - a mod b) / b has no rest.
-  return binary(op::div, sub(a, remainder(a, b)), b);
+  // Integer division truncates: one less where there is a rest and the signs differ.
+  Tensor quotient = binary(op::div, a, b);
+  Tensor rest = cast(remainder(a, b), DType::boolean);
+  Tensor below = logical_and(rest, logical_xor(less(a, 0.0), less(b, 0.0)));
+  return sub(quotient, cast(below, quotient.dtype()));
 }
 Tensor pow(const Tensor& a, const Tensor& b) {
   return binary(op::pow, a, b);

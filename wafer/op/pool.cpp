@@ -107,6 +107,28 @@ PoolAttrs attrs_of(const Tensor& x, const PoolOptions& o) {
   return a;
 }
 
+// Averages that count padding, without what ceil_mode added behind the given padding: as in
+// PyTorch, that is not counted. Along each axis a window of k elements, c of them counted, gains k
+// / c.
+Tensor without_extra_padding(Tensor y, const Tensor& x, const PoolAttrs& a) {
+  for (size_t i = 0; i < a.kernel.size(); ++i) {
+    if (a.padding_high[i] <= a.padding_low[i]) continue;
+    auto d = static_cast<int>(i) + 2;
+    int64_t end = x.size(d) + 2 * a.padding_low[i];  // of what counts, from the first padding
+    std::vector<double> gain;
+    for (int64_t at = 0; at < y.size(d); ++at) {
+      int64_t left = end - at * a.stride[i];
+      int64_t counted =
+          std::clamp<int64_t>((left + a.dilation[i] - 1) / a.dilation[i], 1, a.kernel[i]);
+      gain.push_back(static_cast<double>(a.kernel[i]) / static_cast<double>(counted));
+    }
+    std::vector<int64_t> sizes(static_cast<size_t>(y.rank()), 1);
+    sizes[i + 2] = y.size(d);
+    y = y * cast(Tensor::from_values(gain, Shape(sizes)), y.dtype());
+  }
+  return y;
+}
+
 // Pools window by window along one axis where the windows have different sizes.
 template <class Reduce>
 Tensor adaptive_axis(const Tensor& x, int axis, int64_t outputs, Reduce reduce) {
@@ -185,7 +207,9 @@ Tensor max_pool(const Tensor& x, const PoolOptions& options) {
 }
 Tensor avg_pool(const Tensor& x, const PoolOptions& options) {
   require_dtype(is_floating(x.dtype()), "avg_pool", x, "a floating dtype");
-  return make(op::avg_pool, {x}, attrs_of(x, options));
+  PoolAttrs attrs = attrs_of(x, options);
+  Tensor y = make(op::avg_pool, {x}, attrs);
+  return options.ceil_mode && options.count_padding ? without_extra_padding(y, x, attrs) : y;
 }
 Tensor max_pool2d(const Tensor& x, int64_t kernel, int64_t stride, int64_t padding) {
   WAFER_REQUIRE(x.rank() == 4, "max_pool2d", "an input of ", x.shape(),
