@@ -80,7 +80,15 @@ Row row_of(int64_t row, int64_t size0, int64_t size1) {
 
 constexpr float lowest = -__builtin_inff();
 
-// Two by two windows side by side, no padding.
+// Two by two windows side by side over the last two axes, none in padding.
+bool is_two_by_two(const PoolGeometry& g) {
+  const PoolAxis &a = g.axis[0], &b = g.axis[1], &w = g.axis[2];
+  return a.kernel == 1 && a.stride == 1 && a.low == 0 && a.in == a.out && b.kernel == 2 &&
+         b.stride == 2 && b.low == 0 && b.dilation == 1 && 2 * b.out <= b.in && w.kernel == 2 &&
+         w.stride == 2 && w.low == 0 && w.dilation == 1 && 2 * w.out <= w.in;
+}
+
+// For is_two_by_two.
 template <class E>
 void max_pool_2x2(const PoolGeometry& g, const typename E::T* x, typename E::T* y, uint8_t* index,
                   int64_t begin, int64_t end) {
@@ -111,11 +119,7 @@ void max_pool(const PoolGeometry& g, const typename E::T* x, typename E::T* y, u
               int64_t begin, int64_t end) {
   const PoolAxis &a = g.axis[0], &b = g.axis[1], &w = g.axis[2];
   int64_t channels = g.channels;
-  bool two_by_two = a.kernel == 1 && a.stride == 1 && a.low == 0 && a.in == a.out &&
-                    b.kernel == 2 && b.stride == 2 && b.low == 0 && b.dilation == 1 &&
-                    2 * b.out <= b.in && w.kernel == 2 && w.stride == 2 && w.low == 0 &&
-                    w.dilation == 1 && 2 * w.out <= w.in;
-  if (two_by_two) return max_pool_2x2<E>(g, x, y, index, begin, end);
+  if (is_two_by_two(g)) return max_pool_2x2<E>(g, x, y, index, begin, end);
   for (int64_t row = begin; row < end; ++row) {
     Row at = row_of(row, a.out, b.out);
     for (int64_t ow = 0; ow < w.out; ++ow) {
@@ -151,9 +155,40 @@ void max_pool(const PoolGeometry& g, const typename E::T* x, typename E::T* y, u
   }
 }
 
+// For is_two_by_two: an input row lies in one row of windows, or behind the last.
+template <class E>
+void max_pool_gradient_2x2(const PoolGeometry& g, const typename E::T* gradient,
+                           const uint8_t* index, typename E::T* dx, int64_t begin, int64_t end) {
+  const PoolAxis &h = g.axis[1], &w = g.axis[2];
+  int64_t channels = g.channels;
+  for (int64_t row = begin; row < end; ++row) {
+    int64_t plane = row / h.in, ih = row % h.in;
+    auto* to = dx + row * w.in * channels;
+    int64_t done = 0;
+    if (ih / 2 < h.out) {
+      int64_t from = (plane * h.out + ih / 2) * w.out * channels;
+      auto left = static_cast<int32_t>(ih % 2 * 2);
+      for (int64_t ow = 0; ow < w.out; ++ow) {
+        const auto* source = gradient + from + ow * channels;
+        const auto* places = index + from + ow * channels;
+        auto* pair = to + 2 * ow * channels;
+        over_channels<E>(channels, [=](int64_t c, auto read, auto write, auto read_place, auto) {
+          VInt place = read_place(places + c);
+          VFloat value = read(source + c);
+          write(pair + c, place == splat(left) ? value : VFloat{});
+          write(pair + channels + c, place == splat(left + 1) ? value : VFloat{});
+        });
+      }
+      done = 2 * w.out * channels;
+    }
+    for (int64_t i = done; i < w.in * channels; ++i) to[i] = 0;
+  }
+}
+
 template <class E>
 void max_pool_gradient(const PoolGeometry& g, const typename E::T* gradient, const uint8_t* index,
                        typename E::T* dx, int64_t begin, int64_t end) {
+  if (is_two_by_two(g)) return max_pool_gradient_2x2<E>(g, gradient, index, dx, begin, end);
   const PoolAxis &a = g.axis[0], &b = g.axis[1], &w = g.axis[2];
   int64_t channels = g.channels;
   for (int64_t row = begin; row < end; ++row) {
