@@ -52,23 +52,37 @@ struct Geometry {
   }
 };
 
-// Calls body(row, tap, input position or -1 in the padding) for output positions [begin, end) of an
-// image and all kernel positions.
+// Calls body(row, tap, taps, input position or -1 in the padding) for output positions [begin, end)
+// of an image and all kernel positions: `taps` of them at once where their channels lie side by
+// side in the image.
 template <class Body>
 void over_windows(const Geometry& g, int64_t begin, int64_t end, const Body& body) {
+  bool joined = g.dilation[2] == 1 && g.groups == 1;
+  int64_t width = g.kernel[2];
   for (int64_t position = begin; position < end; ++position) {
     int64_t o[3] = {position / (g.out[1] * g.out[2]), position / g.out[2] % g.out[1],
                     position % g.out[2]};
-    int64_t tap = 0;
+    int64_t row = position - begin, tap = 0, ic = o[2] * g.stride[2] - g.low[2];
     for (int64_t a = 0; a < g.kernel[0]; ++a) {
       int64_t ia = o[0] * g.stride[0] - g.low[0] + a * g.dilation[0];
-      for (int64_t b = 0; b < g.kernel[1]; ++b) {
+      for (int64_t b = 0; b < g.kernel[1]; ++b, tap += width) {
         int64_t ib = o[1] * g.stride[1] - g.low[1] + b * g.dilation[1];
-        bool inside = ia >= 0 && ia < g.in[0] && ib >= 0 && ib < g.in[1];
-        for (int64_t c = 0; c < g.kernel[2]; ++c, ++tap) {
-          int64_t ic = o[2] * g.stride[2] - g.low[2] + c * g.dilation[2];
-          bool here = inside && ic >= 0 && ic < g.in[2];
-          body(position - begin, tap, here ? (ia * g.in[1] + ib) * g.in[2] + ic : -1);
+        if (ia < 0 || ia >= g.in[0] || ib < 0 || ib >= g.in[1]) {
+          body(row, tap, width, int64_t{-1});
+          continue;
+        }
+        int64_t line = (ia * g.in[1] + ib) * g.in[2];
+        if (joined) {
+          int64_t first = std::clamp<int64_t>(-ic, 0, width);
+          int64_t last = std::clamp<int64_t>(g.in[2] - ic, first, width);
+          if (first > 0) body(row, tap, first, int64_t{-1});
+          if (last > first) body(row, tap + first, last - first, line + ic + first);
+          if (last < width) body(row, tap + last, width - last, int64_t{-1});
+          continue;
+        }
+        for (int64_t c = 0; c < width; ++c) {
+          int64_t at = ic + c * g.dilation[2];
+          body(row, tap + c, int64_t{1}, at >= 0 && at < g.in[2] ? line + at : int64_t{-1});
         }
       }
     }
@@ -79,15 +93,16 @@ void over_windows(const Geometry& g, int64_t begin, int64_t end, const Body& bod
 void gather_windows(const Geometry& g, const float* image, int64_t begin, int64_t end,
                     float* rows) {
   int64_t channels = g.in_group(), depth = g.depth();
-  over_windows(g, begin, end, [&](int64_t row, int64_t tap, int64_t position) {
+  over_windows(g, begin, end, [&](int64_t row, int64_t tap, int64_t taps, int64_t position) {
     float* to = rows + row * depth + tap * channels;
+    int64_t count = taps * channels;
     if (position < 0) {
-      std::fill_n(to, channels, 0.0f);
-    } else if (channels >= 16) {
-      std::memcpy(to, image + position * g.in_channels,
-                  static_cast<size_t>(channels) * sizeof(float));
+      for (int64_t i = 0; i < count; ++i) to[i] = 0;
+    } else if (count >= 64) {
+      std::memcpy(to, image + position * g.in_channels, static_cast<size_t>(count) * sizeof(float));
     } else {
-      for (int64_t c = 0; c < channels; ++c) to[c] = image[position * g.in_channels + c];
+      const float* from = image + position * g.in_channels;
+      for (int64_t i = 0; i < count; ++i) to[i] = from[i];
     }
   });
 }
@@ -95,11 +110,11 @@ void gather_windows(const Geometry& g, const float* image, int64_t begin, int64_
 void scatter_windows(const Geometry& g, const float* rows, int64_t begin, int64_t end,
                      float* image) {
   int64_t channels = g.in_group(), depth = g.depth();
-  over_windows(g, begin, end, [&](int64_t row, int64_t tap, int64_t position) {
+  over_windows(g, begin, end, [&](int64_t row, int64_t tap, int64_t taps, int64_t position) {
     if (position < 0) return;
     const float* from = rows + row * depth + tap * channels;
     float* to = image + position * g.in_channels;
-    for (int64_t c = 0; c < channels; ++c) to[c] += from[c];
+    for (int64_t i = 0; i < taps * channels; ++i) to[i] += from[i];
   });
 }
 
