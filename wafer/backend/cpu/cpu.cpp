@@ -7,6 +7,7 @@
 
 #include "wafer/backend/cpu/isa.h"
 #include "wafer/backend/cpu/memory.h"
+#include "wafer/backend/cpu/probe.h"
 #include "wafer/backend/cpu/team.h"
 #include "wafer/base/threads.h"
 #include "wafer/op/op.h"
@@ -58,14 +59,11 @@ class CpuTarget : public Target {
   }
 };
 
-class CpuDevice : public HostDevice {
+class CpuDevice : public HostDevice, public PeakProbe {
  public:
   DeviceInfo info() const override {
     auto pages = static_cast<size_t>(std::max(sysconf(_SC_PHYS_PAGES), 0l));
-    std::string text = str(cpu_name(), ", ", thread_count(),
-                           thread_count() == 1 ? " thread, " : " threads, ", cpu::name(isa()));
-    if (has_avx512_bf16()) text += ", bf16";
-    if (has_amx_bf16()) text += ", amx";
+    std::string text = peak_key();
 #ifdef WAFER_ONEDNN
     text += ", oneDNN";
 #endif
@@ -76,6 +74,17 @@ class CpuDevice : public HostDevice {
   }
   const Target& target() const override {
     return target_;
+  }
+
+  std::string peak_key() const override {
+    std::string text = str(cpu_name(), ", ", thread_count(),
+                           thread_count() == 1 ? " thread, " : " threads, ", cpu::name(isa()));
+    if (has_avx512_bf16()) text += ", bf16";
+    if (has_amx_bf16()) text += ", amx";
+    return text;
+  }
+  Peaks measure_peaks() override {
+    return cpu::measure_peaks();
   }
 
   std::shared_ptr<Storage> allocate(size_t bytes) override {
