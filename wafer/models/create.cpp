@@ -5,7 +5,8 @@ namespace wafer::models {
 
 namespace {
 const std::vector<Builder>& builders() {
-  static const std::vector<Builder> all{mlp_builder(),  cnn_builder(), rnn_builder(), lstm_builder(), gru_builder(), transformer_builder()};
+  static const std::vector<Builder> all{mlp_builder(),  cnn_builder(), rnn_builder(),
+                                        lstm_builder(), gru_builder(), transformer_builder()};
   return all;
 }
 }  // namespace

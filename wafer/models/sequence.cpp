@@ -83,7 +83,8 @@ SequenceOptions read_sequence(const OptionValues& options) {
     if (input.rank() != 1) options.fail("input", "a number of tokens, like 128");
   } else {
     if (input.rank() != 2) {
-      options.fail("input", "frames x features, like 61x40, or with a vocabulary a number of tokens");
+      options.fail("input",
+                   "frames x features, like 61x40, or with a vocabulary a number of tokens");
     }
     sequence.features = input.size(1);
     if (sequence.task == Task::next_token) {
@@ -108,7 +109,8 @@ Model build_recurrent(const OptionValues& options) {
                           .bidirectional = options.flag("bidirectional"),
                           .mean_over_time = options.choice("pool", {"last", "mean"}) == "mean"};
   if (o.bidirectional && sequence.task == Task::next_token) {
-    options.fail("bidirectional", "false for next_token: the reverse direction would see the answer");
+    options.fail("bidirectional",
+                 "false for next_token: the reverse direction would see the answer");
   }
   return {.module = std::make_unique<RecurrentModel>(sequence, o),
           .spec = sequence_spec(options, sequence)};
@@ -131,8 +133,7 @@ std::vector<OptionInfo> sequence_options(std::vector<OptionInfo> further, bool t
       {"input", text ? "128" : "61x40", "frames x features, or a number of tokens"},
       {"vocabulary", text ? "65" : "0", "number of different tokens; 0: inputs are frames"},
       {"outputs", text ? "65" : "10", "number of classes or tokens, or of numbers to predict"},
-      {"task", text ? "next_token" : "classification",
-       "classification, regression or next_token"},
+      {"task", text ? "next_token" : "classification", "classification, regression or next_token"},
       {"dropout", "0", "probability of dropout in training"}};
   options.insert(options.end(), further.begin(), further.end());
   return options;
@@ -144,7 +145,8 @@ Builder recurrent_builder(const std::string& name, const std::string& descriptio
            sequence_options({{"hidden", "128", "width of the recurrent layers"},
                              {"layers", "2", "number of recurrent layers"},
                              {"bidirectional", "false", "also read from the end"},
-                             {"pool", "last", "what the head reads: last or mean (over time)"},
+                             {"pool", "mean",
+                              "what the head reads: mean (over time) or last (the final states)"},
                              {"width", "64", "width of token embeddings"}},
                             false)},
           build_recurrent<kind>};

@@ -95,8 +95,7 @@ std::string summary(nn::UnaryModule& model, const Type& sample) {
   double flops = 0;
   for (const LayerInfo& row : layers(model, sample)) {
     table.push_back({row.path, row.layer, row.output.text(),
-                     row.parameters > 0 ? human_count(row.parameters) : "",
-                     flops_text(row.flops)});
+                     row.parameters > 0 ? human_count(row.parameters) : "", flops_text(row.flops)});
     flops += row.flops;
   }
   table.push_back({"total", str("input ", sample), "", human_count(model.parameter_count()),

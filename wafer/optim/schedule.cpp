@@ -12,7 +12,9 @@ namespace wafer::optim {
 
 namespace {
 
-int64_t epoch_of(const SchedulePoint& point) { return point.step / std::max<int64_t>(point.steps_per_epoch, 1); }
+int64_t epoch_of(const SchedulePoint& point) {
+  return point.step / std::max<int64_t>(point.steps_per_epoch, 1);
+}
 
 // From a at 0 to b at 1 along half a cosine.
 double cosine_between(double a, double b, double share) {
@@ -25,7 +27,8 @@ class Step : public Schedule {
       : epochs_(std::move(epochs)), every_(every), gamma_(gamma) {}
   double learning_rate(double base, const SchedulePoint& point) const override {
     int64_t epoch = epoch_of(point);
-    auto reached = std::count_if(epochs_.begin(), epochs_.end(), [&](int64_t e) { return e <= epoch; });
+    auto reached =
+        std::count_if(epochs_.begin(), epochs_.end(), [&](int64_t e) { return e <= epoch; });
     int64_t times = every_ > 0 ? epoch / every_ : static_cast<int64_t>(reached);
     return base * std::pow(gamma_, static_cast<double>(times));
   }
@@ -78,8 +81,11 @@ class WarmUp : public Schedule {
 
 class Plateau : public Schedule {
  public:
-  Plateau(double factor, int64_t patience, double least) : factor_(factor), patience_(patience), least_(least) {}
-  double learning_rate(double base, const SchedulePoint&) const override { return std::max(base * scale_, least_); }
+  Plateau(double factor, int64_t patience, double least)
+      : factor_(factor), patience_(patience), least_(least) {}
+  double learning_rate(double base, const SchedulePoint&) const override {
+    return std::max(base * scale_, least_);
+  }
   void epoch_end(double loss) override {
     if (loss < best_ * (1 - 1e-4)) {
       best_ = loss;
@@ -95,7 +101,8 @@ class Plateau : public Schedule {
     return {scale_, bad_epochs_, best_};
   }
   void restore(const std::vector<double>& state) override {
-    WAFER_REQUIRE(state.size() == 2 || state.size() == 3, "plateau", "the saved schedule is another one");
+    WAFER_REQUIRE(state.size() == 2 || state.size() == 3, "plateau",
+                  "the saved schedule is another one");
     scale_ = state[0];
     bad_epochs_ = state[1];
     if (state.size() == 3) best_ = state[2];
@@ -117,20 +124,25 @@ std::shared_ptr<Schedule> step_schedule(int64_t epochs, double gamma) {
 std::shared_ptr<Schedule> multi_step_schedule(std::vector<int64_t> epochs, double gamma) {
   return std::make_shared<Step>(std::move(epochs), 0, gamma);
 }
-std::shared_ptr<Schedule> exponential_schedule(double gamma) { return step_schedule(1, gamma); }
+std::shared_ptr<Schedule> exponential_schedule(double gamma) {
+  return step_schedule(1, gamma);
+}
 std::shared_ptr<Schedule> cosine_schedule(double least, double warm_up) {
   WAFER_REQUIRE(warm_up >= 0 && warm_up < 1, "cosine_schedule", "the share of warm-up is ", warm_up,
                 "; expected one in [0, 1)");
   return std::make_shared<Cosine>(least, warm_up);
 }
 std::shared_ptr<Schedule> one_cycle_schedule(double rising_share) {
-  WAFER_REQUIRE(rising_share > 0 && rising_share < 1, "one_cycle_schedule", "the rising share is ", rising_share,
-                "; expected one in (0, 1)");
+  WAFER_REQUIRE(rising_share > 0 && rising_share < 1, "one_cycle_schedule", "the rising share is ",
+                rising_share, "; expected one in (0, 1)");
   return std::make_shared<OneCycle>(rising_share);
 }
-std::shared_ptr<Schedule> warm_up_schedule(int64_t steps) { return std::make_shared<WarmUp>(steps); }
+std::shared_ptr<Schedule> warm_up_schedule(int64_t steps) {
+  return std::make_shared<WarmUp>(steps);
+}
 std::shared_ptr<Schedule> plateau_schedule(double factor, int64_t patience, double least) {
-  WAFER_REQUIRE(factor > 0 && factor < 1, "plateau_schedule", "the factor is ", factor, "; expected one in (0, 1)");
+  WAFER_REQUIRE(factor > 0 && factor < 1, "plateau_schedule", "the factor is ", factor,
+                "; expected one in (0, 1)");
   return std::make_shared<Plateau>(factor, patience, least);
 }
 
@@ -139,7 +151,9 @@ std::shared_ptr<Schedule> schedule_by_name(const std::string& name) {
   if (name == "cosine") return cosine_schedule();
   if (name == "one-cycle") return one_cycle_schedule();
   if (name == "plateau") return plateau_schedule();
-  throw UserError("schedule", str("no schedule '", name, "'", did_you_mean(name, {"constant", "cosine", "one-cycle", "plateau"})),
+  throw UserError("schedule",
+                  str("no schedule '", name, "'",
+                      did_you_mean(name, {"constant", "cosine", "one-cycle", "plateau"})),
                   {.expected = "constant, cosine, one-cycle or plateau"});
 }
 

@@ -32,16 +32,18 @@ std::shared_ptr<Schedule> step_schedule(int64_t epochs, double gamma = 0.1);
 std::shared_ptr<Schedule> multi_step_schedule(std::vector<int64_t> epochs, double gamma = 0.1);
 // Multiplied by gamma every epoch (ExponentialLR).
 std::shared_ptr<Schedule> exponential_schedule(double gamma);
-// Half a cosine from base to `least` over all steps (Loshchilov and Hutter 2017), after a linear warm-up over
-// the given share of the steps.
+// Half a cosine from base to `least` over all steps (Loshchilov and Hutter 2017), after a linear
+// warm-up over the given share of the steps.
 std::shared_ptr<Schedule> cosine_schedule(double least = 0, double warm_up = 0);
-// Up from base / 25 to base over the first share of the steps, then down to base / 250000, both as half cosines
-// (Smith and Topin 2019; PyTorch's OneCycleLR with max_lr = base).
+// Up from base / 25 to base over the first share of the steps, then down to base / 250000, both as
+// half cosines (Smith and Topin 2019; PyTorch's OneCycleLR with max_lr = base).
 std::shared_ptr<Schedule> one_cycle_schedule(double rising_share = 0.3);
 // Linear from base / steps to base over the first steps, then constant.
 std::shared_ptr<Schedule> warm_up_schedule(int64_t steps);
-// Multiplied by factor after `patience` epochs without a loss lower by 1e-4 of itself (ReduceLROnPlateau).
-std::shared_ptr<Schedule> plateau_schedule(double factor = 0.1, int64_t patience = 10, double least = 0);
+// Multiplied by factor after `patience` epochs without a loss lower by 1e-4 of itself
+// (ReduceLROnPlateau).
+std::shared_ptr<Schedule> plateau_schedule(double factor = 0.1, int64_t patience = 10,
+                                           double least = 0);
 
 // "cosine", "one-cycle", "plateau" with their defaults; null for "constant"; UserError otherwise.
 std::shared_ptr<Schedule> schedule_by_name(const std::string& name);
