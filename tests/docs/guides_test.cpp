@@ -22,7 +22,7 @@ TEST(AddingAnOp, TheGuidesOpComputesAndHasItsGradient) {
   Tensor x = Tensor::from_values(points, {5});
   Tensor y = softsign(x);
   Tensor gradient = grad(sum(y), {x})[0];
-  eval({y, gradient}, device("reference"));
+  evaluate({y, gradient}, device("reference"));
   auto values = y.data<double>(), slopes = gradient.data<double>();
   for (size_t i = 0; i < points.size(); ++i) {
     double p = points[i];
@@ -41,7 +41,7 @@ TEST(AddingABackend, TheGuidesBackendAddsAndMultiplies) {
   Tensor a = Tensor::from_values<float>({1, 2, 3}, {3});
   Tensor b = Tensor::from_values<float>({10, 20, 30}, {3});
   Tensor c = (a + b) * b;
-  eval({c}, backend.devices[0]);
+  evaluate({c}, backend.devices[0]);
   EXPECT_EQ(c.data<float>(), (std::vector<float>{110, 440, 990}));
 }
 
@@ -49,7 +49,7 @@ TEST(AddingABackend, WhatItCannotDoIsAnErrorWithItsReason) {
   Backend backend = abacus::find_backend();
   Tensor y = sin(Tensor::from_values<float>({1, 2}, {2}));
   try {
-    eval({y}, backend.devices[0]);
+    evaluate({y}, backend.devices[0]);
     FAIL() << "sin ran on a device without it";
   } catch (const UserError& error) {
     std::string text = error.what();

@@ -84,7 +84,7 @@ std::vector<Tensor> whole_nodes(const std::vector<Tensor>& values) {
 
 }  // namespace
 
-void eval(const std::vector<Tensor>& values, std::shared_ptr<Device> device) {
+void evaluate(const std::vector<Tensor>& values, std::shared_ptr<Device> device) {
   std::vector<Tensor> outputs = whole_nodes(values);
   if (outputs.empty()) return;
   if (!device) device = default_device();
@@ -96,7 +96,7 @@ void eval(const std::vector<Tensor>& values, std::shared_ptr<Device> device) {
 }
 
 const Tensor& Tensor::eval() const {
-  wafer::eval({*this});
+  evaluate({*this});
   return *this;
 }
 

@@ -54,7 +54,7 @@ std::vector<Tensor> Jit::operator()(const std::vector<Tensor>& arguments) {
     entries_.push_back({types, compile_cached(*device_, graph)});
     entry = &entries_.back();
   }
-  eval(arguments, device_);
+  evaluate(arguments, device_);
   std::vector<std::shared_ptr<Storage>> inputs;
   for (const Tensor& argument : arguments) inputs.push_back(argument.storage());
   auto results = execute(*device_, *entry->artifact, inputs);

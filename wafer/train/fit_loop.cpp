@@ -60,6 +60,7 @@ FitLoop::FitLoop(Trainer& trainer, const data::Dataset& train, const data::Datas
 
 void FitLoop::prepare() {
   // A wrong shape is found here, before any data is read.
+  reset_peak_resident_bytes();
   peak_before_ = peak_resident_bytes();
   result_.planned = trainer_.plan_memory(train_, options_);
   trainer_.start(step_options_);

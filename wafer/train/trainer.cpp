@@ -1,6 +1,7 @@
 #include "wafer/train/trainer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "wafer/base/process.h"
@@ -220,6 +221,64 @@ eval::Report Trainer::evaluate(const data::Dataset& dataset, const std::string& 
   }
   report.splits.push_back(split);
   return report;
+}
+
+eval::Profile Trainer::profile(const data::Dataset& dataset, int64_t batch_size, int64_t steps) {
+  if (memory_.empty()) start(options_);
+  auto artifact = compile_step(dataset, batch_size, options_);
+  // On copies: a profile leaves the trained state alone.
+  std::vector<std::shared_ptr<Storage>> inputs;
+  for (size_t i = 0; i < memory_.size(); ++i) {
+    std::vector<std::byte> bytes(state_[i].type.bytes());
+    device_->copy_to_host(*memory_[i], bytes.data(), bytes.size());
+    inputs.push_back(device_->allocate(bytes.size()));
+    device_->copy_from_host(bytes.data(), *inputs.back(), bytes.size());
+  }
+  auto scalar = [&](auto value, size_t count) {
+    std::vector<decltype(value)> values(count, value);
+    inputs.push_back(device_->allocate(count * sizeof value));
+    device_->copy_from_host(values.data(), *inputs.back(), count * sizeof value);
+  };
+  scalar(uint64_t{1}, 2);
+  scalar(static_cast<float>(std::max<int64_t>(steps_done_, 1)), 1);
+  scalar(static_cast<float>(optimizer_->learning_rate()), 1);
+  data::Loader loader(dataset, {.batch_size = batch_size});
+  loader.start_epoch(0);
+  auto batch = loader.next();
+  inputs.insert(inputs.end(), {batch->inputs.storage(), batch->targets.storage()});
+  if (options_.mixup) {
+    inputs.push_back(batch->targets.storage());
+    scalar(1.0f, 1);
+  }
+
+  eval::Profile result;
+  result.device = device_->info().name + ": " + device_->info().description;
+  for (size_t i = 0; i < artifact->steps.size(); ++i) {
+    const StepInfo& info = artifact->steps[i];
+    result.nodes.push_back({.name = str(info.op, ".", i),
+                            .module = info.path,
+                            .op = info.op,
+                            .kernel = info.kernel,
+                            .flops = 0,
+                            .bytes = 0});
+  }
+  execute(*device_, *artifact, inputs);
+  device_->synchronize();
+  RunObserver observer = [&](const StepResult& step) {
+    eval::ProfileNode& node = result.nodes[step.step];
+    node.calls += 1;
+    node.seconds += step.seconds;
+    node.flops += artifact->steps[step.step].cost.flops;
+    node.bytes += artifact->steps[step.step].cost.bytes;
+  };
+  for (int64_t i = 0; i < steps; ++i) {
+    auto started = std::chrono::steady_clock::now();
+    execute(*device_, *artifact, inputs, &observer);
+    device_->synchronize();
+    result.wall_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    result.steps += 1;
+  }
+  return result;
 }
 
 }  // namespace wafer

@@ -1,0 +1,133 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <numeric>
+
+#include "wafer/base/error.h"
+#include "wafer/cli/run_folder.h"
+#include "wafer/eval/classification.h"
+#include "wafer/io/image.h"
+#include "wafer/io/wav.h"
+#include "wafer/models/predictor.h"
+
+namespace wafer::cli {
+
+namespace {
+namespace fs = std::filesystem;
+
+struct Arguments {
+  std::string model, prompt;
+  std::vector<std::string> files;
+  int64_t top = 5;
+  models::SampleOptions sample;
+};
+
+// Files as given, and those of folders in order of name.
+std::vector<fs::path> list_files(const std::vector<std::string>& arguments) {
+  std::vector<fs::path> files;
+  for (const std::string& argument : arguments) {
+    if (!fs::is_directory(argument)) {
+      files.emplace_back(argument);
+      continue;
+    }
+    std::vector<fs::path> inside;
+    for (const auto& entry : fs::recursive_directory_iterator(argument)) {
+      if (entry.is_regular_file()) inside.push_back(entry.path());
+    }
+    std::sort(inside.begin(), inside.end());
+    WAFER_REQUIRE(!inside.empty(), argument, "the folder holds no files");
+    files.insert(files.end(), inside.begin(), inside.end());
+  }
+  return files;
+}
+
+std::vector<float> prepare_file(const data::InputSpec& spec, const fs::path& path) {
+  if (spec.description.kind == data::InputKind::image) return data::prepare(spec, io::read_image(path));
+  if (spec.description.kind == data::InputKind::frames) return data::prepare(spec, io::read_wav(path));
+  throw UserError(path.string(), str("the model takes ", data::name(spec.description.kind), ", not files"));
+}
+
+// The most probable classes of one example, printed and as JSON.
+Json describe(const data::InputSpec& spec, const std::vector<double>& output, int64_t top) {
+  Json json = Json::array();
+  if (spec.description.task == data::Task::regression) {
+    for (double value : output) {
+      std::printf("  %g\n", value);
+      json.push_back(value);
+    }
+    return json;
+  }
+  std::vector<double> probabilities = eval::softmax(eval::Scores(output, static_cast<int64_t>(output.size())));
+  std::vector<size_t> order(output.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
+  for (size_t k = 0; k < order.size() && static_cast<int64_t>(k) < top; ++k) {
+    const auto& classes = spec.description.classes;
+    std::string name = order[k] < classes.size() ? classes[order[k]] : std::to_string(order[k]);
+    std::printf("  %6.2f %%  %s\n", 100 * probabilities[order[k]], name.c_str());
+    json.push_back({{"class", name}, {"probability", probabilities[order[k]]}});
+  }
+  return json;
+}
+
+Outcome infer_files(const Arguments& a, models::SavedModel& saved) {
+  models::Predictor predictor(saved.model);
+  Outcome outcome;
+  outcome.json["results"] = Json::array();
+  auto files = list_files(a.files);
+  constexpr size_t batch = 64;
+  for (size_t first = 0; first < files.size(); first += batch) {
+    size_t count = std::min(batch, files.size() - first);
+    std::vector<float> values;
+    for (size_t i = 0; i < count; ++i) {
+      std::vector<float> one = prepare_file(saved.input, files[first + i]);
+      values.insert(values.end(), one.begin(), one.end());
+    }
+    std::vector<int64_t> sizes = saved.input.description.shape;
+    sizes.insert(sizes.begin(), static_cast<int64_t>(count));
+    std::vector<double> outputs = predictor.run(Tensor::from_values(values, Shape(sizes)));
+    auto each = static_cast<std::ptrdiff_t>(predictor.outputs_per_example());
+    for (size_t i = 0; i < count; ++i) {
+      std::cout << files[first + i].string() << std::endl;
+      auto at = outputs.begin() + static_cast<std::ptrdiff_t>(i) * each;
+      Json top = describe(saved.input, {at, at + each}, a.top);
+      std::fflush(stdout);
+      outcome.json["results"].push_back({{"file", files[first + i].string()}, {"top", top}});
+    }
+  }
+  return outcome;
+}
+
+Outcome infer_text(const Arguments& a, models::SavedModel& saved) {
+  models::Predictor predictor(saved.model);
+  std::string text = models::sample_text(predictor, saved.input, a.prompt, a.sample);
+  std::cout << text << std::endl;
+  Outcome outcome;
+  outcome.json["text"] = text;
+  return outcome;
+}
+}  // namespace
+
+void add_infer(CLI::App& app) {
+  auto a = std::make_shared<Arguments>();
+  auto* command = add_command(app, "infer", "run a saved model on files, or let it write text",
+                              "wafer infer runs/cnn-cifar10-1 photo.png pictures/", [a](const Common&) {
+                                fs::path path = a->model;
+                                if (fs::is_directory(path)) path = RunFolder{path}.model();
+                                models::SavedModel saved = models::load_model(path);
+                                if (saved.input.description.task == data::Task::next_token) return infer_text(*a, saved);
+                                WAFER_REQUIRE(!a->files.empty(), "infer", "which files? Give images, or a folder of them");
+                                return infer_files(*a, saved);
+                              });
+  command->add_option("model", a->model, "a run folder or a model.safetensors")->required();
+  command->add_option("files", a->files, "files or folders");
+  command->add_option("--top", a->top, "how many classes to show")->capture_default_str();
+  command->add_option("--prompt", a->prompt, "text models: what the text begins with");
+  command->add_option("--length", a->sample.length, "text models: characters to write")->capture_default_str();
+  command->add_option("--temperature", a->sample.temperature, "text models: 0 is always the most probable")
+      ->capture_default_str();
+  command->add_option("--seed", a->sample.seed, "text models: seed of the draws")->capture_default_str();
+}
+
+}  // namespace wafer::cli

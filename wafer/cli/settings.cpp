@@ -1,0 +1,147 @@
+#include "wafer/cli/settings.h"
+
+#include "wafer/base/error.h"
+#include "wafer/base/strings.h"
+#include "wafer/models/toml.h"
+#include "wafer/optim/optimizer.h"
+#include "wafer/optim/schedule.h"
+
+namespace wafer::cli {
+
+namespace {
+// One field: its option and JSON name, where it lies, its help.
+template <class F>
+void each_field(F&& f) {
+  f("data", &TrainSettings::data, "data set: a known name, or a file or folder");
+  f("validation", &TrainSettings::validation, "share of the training part kept for validation");
+  f("leave-out", &TrainSettings::leave_out, "fsdd: the speaker who makes the test part");
+  f("sequence-length", &TrainSettings::sequence_length, "characters in a window of text");
+  f("epochs", &TrainSettings::epochs, "passes over the training part");
+  f("batch-size", &TrainSettings::batch_size, "examples a step");
+  f("lr", &TrainSettings::learning_rate, "learning rate");
+  f("weight-decay", &TrainSettings::weight_decay, "weight decay");
+  f("momentum", &TrainSettings::momentum, "momentum of sgd");
+  f("optimizer", &TrainSettings::optimizer, "adam, adamw or sgd");
+  f("schedule", &TrainSettings::schedule, "learning rate over time: constant, cosine, one-cycle or plateau");
+  f("clip-norm", &TrainSettings::clip_norm, "limit of the gradients' norm; 0: none");
+  f("ema", &TrainSettings::ema, "decay of the weights' moving average; 0: none");
+  f("label-smoothing", &TrainSettings::label_smoothing, "share of each target spread over all classes");
+  f("patience", &TrainSettings::patience, "stop after so many epochs without gain in validation; 0: never");
+  f("max-minutes", &TrainSettings::max_minutes, "stop after so many minutes; 0: never");
+  f("seed", &TrainSettings::seed, "seed of weights, order and augmentation");
+  f("workers", &TrainSettings::workers, "threads that prepare batches");
+  f("crop", &TrainSettings::crop, "random crops with so many pixels of padding");
+  f("cutout", &TrainSettings::cutout, "side of a square cut out of each image");
+  f("mixup", &TrainSettings::mixup, "alpha of mixup; 0: none");
+}
+}  // namespace
+
+void TrainSettings::add_to(CLI::App& command) {
+  command.add_option("--option,-o", model_options, "option of the model as key=value; may be repeated");
+  each_field([&](const std::string& name, auto field, const char* help) {
+    command.add_option("--" + name, this->*field, help)->capture_default_str();
+  });
+  command.add_flag("--flip", flip, "random horizontal flips");
+}
+
+Json to_json(const TrainSettings& settings) {
+  Json json = {{"model", settings.model}, {"option", settings.model_options}, {"flip", settings.flip}};
+  each_field([&](const std::string& name, auto field, const char*) { json[name] = settings.*field; });
+  return json;
+}
+
+TrainSettings settings_from_json(const std::string& text, const std::string& where) {
+  try {
+    Json json = Json::parse(text);
+    TrainSettings settings;
+    json.at("model").get_to(settings.model);
+    json.at("option").get_to(settings.model_options);
+    json.at("flip").get_to(settings.flip);
+    each_field([&](const std::string& name, auto field, const char*) { json.at(name).get_to(settings.*field); });
+    return settings;
+  } catch (const Json::exception& error) {
+    throw UserError(where, str("the settings of the run cannot be read: ", error.what()));
+  }
+}
+
+models::Options parse_options(const std::vector<std::string>& words) {
+  models::Options options;
+  for (const std::string& word : words) {
+    auto equals = word.find('=');
+    WAFER_REQUIRE(equals != word.npos && equals > 0, "--option", "'", word, "' is not key=value");
+    options[word.substr(0, equals)] = word.substr(equals + 1);
+  }
+  return options;
+}
+
+data::Splits load_data(const TrainSettings& settings) {
+  data::LoadOptions options;
+  options.leave_out = settings.leave_out;
+  options.sequence_length = settings.sequence_length;
+  data::Splits splits = settings.data.empty() ? data::load_default(options) : data::load(settings.data, {}, options);
+  return splits.split({.validation = settings.validation, .test = std::nullopt, .seed = settings.seed});
+}
+
+models::Model make_model(const TrainSettings& settings, const data::Splits& splits) {
+  models::DataSpec spec = models::spec_of(splits.description());
+  return models::create_or_load(settings.model, parse_options(settings.model_options), &spec, settings.seed);
+}
+
+namespace {
+std::shared_ptr<optim::Optimizer> make_optimizer(const TrainSettings& s) {
+  if (s.optimizer == "adam") {
+    return std::make_shared<optim::Adam>(optim::AdamOptions{.lr = s.learning_rate, .weight_decay = s.weight_decay});
+  }
+  if (s.optimizer == "adamw") {
+    return std::make_shared<optim::AdamW>(optim::AdamWOptions{.lr = s.learning_rate, .weight_decay = s.weight_decay});
+  }
+  if (s.optimizer == "sgd") {
+    return std::make_shared<optim::SGD>(
+        optim::SgdOptions{.lr = s.learning_rate, .momentum = s.momentum, .weight_decay = s.weight_decay});
+  }
+  throw UserError("--optimizer", str("no optimiser '", s.optimizer, "'", did_you_mean(s.optimizer, {"adam", "adamw", "sgd"})),
+                  {.expected = "adam, adamw or sgd"});
+}
+}  // namespace
+
+std::unique_ptr<Trainer> make_trainer(const TrainSettings& settings, models::Model& model) {
+  nn::Loss loss = model.loss();
+  if (settings.label_smoothing > 0) {
+    WAFER_REQUIRE(model.spec.task == data::Task::classification, "--label-smoothing", "is for classification");
+    double smoothing = settings.label_smoothing;
+    loss.function = [smoothing](const Tensor& output, const Tensor& target) {
+      return cross_entropy(output, target, {.label_smoothing = smoothing});
+    };
+  }
+  if (model.module->name().empty()) model.module->set_name(model.name);
+  nn::UnaryModule* module = model.module.get();
+  return std::make_unique<Trainer>(*module, [module](const Tensor& x) { return (*module)(x); }, loss.function,
+                                   make_optimizer(settings), nullptr);
+}
+
+FitOptions fit_options(const TrainSettings& s) {
+  FitOptions options;
+  options.epochs = s.epochs;
+  options.batch_size = s.batch_size;
+  options.seed = s.seed;
+  options.workers = s.workers;
+  options.ema_decay = s.ema;
+  options.patience = s.patience;
+  options.max_seconds = 60 * s.max_minutes;
+  if (s.clip_norm > 0) options.clip_norm = s.clip_norm;
+  if (s.flip || s.crop > 0 || s.cutout > 0 || s.mixup > 0) {
+    data::Augmentation augmentation;
+    augmentation.crop_padding = s.crop;
+    augmentation.horizontal_flip = s.flip;
+    augmentation.cutout = s.cutout;
+    augmentation.mixup = static_cast<float>(s.mixup);
+    options.augmentation = augmentation;
+  } else {
+    options.augmentation = data::Augmentation{};  // windows of text are shifted
+  }
+  if (s.schedule != "constant") options.schedule = optim::schedule_by_name(s.schedule);
+  options.stop = &interrupted();
+  return options;
+}
+
+}  // namespace wafer::cli

@@ -1,0 +1,53 @@
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "wafer/cli/command.h"
+#include "wafer/data/load.h"
+#include "wafer/models/model.h"
+#include "wafer/train/trainer.h"
+
+namespace wafer::cli {
+
+// What a training run is made from: the options of `wafer train`, kept in the run's config.json so that the
+// run can be resumed and evaluated without repeating them.
+struct TrainSettings {
+  std::string model;
+  std::vector<std::string> model_options;  // "key=value"
+  std::string data;                        // "" = CIFAR-10 where it is found, else drawn shapes
+  double validation = 0;                   // share of the training part
+  std::string leave_out;                   // fsdd: the speaker who makes the test part
+  int64_t sequence_length = 128;
+  int64_t epochs = 10, batch_size = 64;
+  double learning_rate = 1e-3, weight_decay = 0, momentum = 0.9;
+  std::string optimizer = "adam", schedule = "constant";
+  double clip_norm = 0, ema = 0, label_smoothing = 0;
+  int64_t patience = 0;
+  double max_minutes = 0;
+  uint64_t seed = 0;
+  int workers = 1;
+  bool flip = false;
+  int crop = 0, cutout = 0;
+  double mixup = 0;
+
+  // Adds the options to a command.
+  void add_to(CLI::App& command);
+};
+
+Json to_json(const TrainSettings& settings);
+// UserError naming `where` and the field that is wrong.
+TrainSettings settings_from_json(const std::string& text, const std::string& where);
+
+// The data set of the settings, split.
+data::Splits load_data(const TrainSettings& settings);
+// A named model, or one from a .toml file, for this data.
+models::Model make_model(const TrainSettings& settings, const data::Splits& splits);
+std::unique_ptr<Trainer> make_trainer(const TrainSettings& settings, models::Model& model);
+FitOptions fit_options(const TrainSettings& settings);
+
+// "key=value" words as options; UserError for a word without '='.
+models::Options parse_options(const std::vector<std::string>& words);
+
+}  // namespace wafer::cli

@@ -1,0 +1,34 @@
+#include "wafer/base/error.h"
+#include "wafer/cli/run_folder.h"
+#include "wafer/io/file.h"
+
+namespace wafer::cli {
+
+void add_train(CLI::App& app) {
+  struct Arguments {
+    TrainSettings settings;
+    std::string run;
+    bool resume = false;
+  };
+  auto a = std::make_shared<Arguments>();
+  auto* command = add_command(
+      app, "train", "train a model on a data set; leaves a run folder with checkpoints, logs and a report",
+      "wafer train cnn --data cifar10 --epochs 10 --batch-size 64 --lr 1e-3 --seed 0", [a](const Common&) {
+        TrainSettings settings = a->settings;
+        if (a->resume) {
+          WAFER_REQUIRE(!a->run.empty(), "--resume", "needs --run with the folder of the run to go on with");
+          RunFolder run{a->run};
+          if (std::filesystem::exists(run.config())) {
+            settings = settings_from_json(io::read_text_file(run.config(), 1 << 20), run.config().string());
+          }
+        }
+        WAFER_REQUIRE(!settings.model.empty(), "train", "which model? Give a name (cnn, mlp, ...) or a .toml file");
+        return train_and_report(settings, a->run, a->resume);
+      });
+  command->add_option("model", a->settings.model, "a named model or a .toml file");
+  a->settings.add_to(*command);
+  command->add_option("--run", a->run, "folder of the run; default: runs/<model>-<data>-<n>");
+  command->add_flag("--resume", a->resume, "go on with the run in --run, with its settings");
+}
+
+}  // namespace wafer::cli
