@@ -57,12 +57,15 @@ case("linear", nn.Linear(5, 3), real(2, 4, 5))
 case("linear_no_bias", nn.Linear(5, 3, bias=False), real(2, 5))
 case("conv1d", nn.Conv1d(3, 4, 3, stride=2, padding=1), real(2, 3, 9))
 case("conv2d", nn.Conv2d(3, 4, 3, padding=1), real(2, 3, 6, 5))
-case("conv2d_groups", nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2),
+case("conv2d_groups",
+     nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2),
      real(2, 4, 7, 6))
 case("conv2d_same", nn.Conv2d(2, 3, 4, padding="same", dilation=1), real(2, 2, 6, 5))
 case("conv3d", nn.Conv3d(2, 3, 2), real(1, 2, 3, 4, 3))
-case("conv_transpose1d", nn.ConvTranspose1d(3, 2, 3, stride=2, padding=1, output_padding=1), real(2, 3, 4))
-case("conv_transpose2d", nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, groups=2), real(2, 4, 3, 4))
+case("conv_transpose1d",
+     nn.ConvTranspose1d(3, 2, 3, stride=2, padding=1, output_padding=1), real(2, 3, 4))
+case("conv_transpose2d",
+     nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, groups=2), real(2, 4, 3, 4))
 case("max_pool2d", nn.MaxPool2d(3, stride=2, padding=1), real(2, 3, 7, 6))
 case("max_pool2d_ceil", nn.MaxPool2d(2, ceil_mode=True), real(1, 2, 5, 7))
 case("avg_pool1d", nn.AvgPool1d(3, stride=2, padding=1), real(2, 3, 8))
@@ -130,7 +133,8 @@ case("attention_padded", nn.MultiheadAttention(6, 2, batch_first=True, bias=Fals
      attend_padded)
 case("encoder_layer", nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0), real(4, 2, 6))
 case("encoder_layer_norm_first",
-     nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, activation="gelu", batch_first=True, norm_first=True),
+     nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, activation="gelu", batch_first=True,
+                                norm_first=True),
      real(2, 4, 6))
 case("encoder",
      nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True), 2,

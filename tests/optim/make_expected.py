@@ -39,9 +39,11 @@ trajectory("adam_decay", optim.Adam, lr=0.1, betas=(0.8, 0.95), eps=1e-3, weight
 trajectory("adam_amsgrad", optim.Adam, lr=0.1, betas=(0.5, 0.6), amsgrad=True)
 trajectory("adamw", optim.AdamW, lr=0.1, weight_decay=0.3)
 trajectory("rmsprop", optim.RMSprop, lr=0.05)
-trajectory("rmsprop_centered", optim.RMSprop, lr=0.05, alpha=0.9, momentum=0.7, centered=True, weight_decay=0.1)
+trajectory("rmsprop_centered", optim.RMSprop, lr=0.05, alpha=0.9, momentum=0.7, centered=True,
+           weight_decay=0.1)
 trajectory("adagrad", optim.Adagrad, lr=0.3)
-trajectory("adagrad_decay", optim.Adagrad, lr=0.3, lr_decay=0.2, weight_decay=0.1, initial_accumulator_value=0.4)
+trajectory("adagrad_decay", optim.Adagrad, lr=0.3, lr_decay=0.2, weight_decay=0.1,
+           initial_accumulator_value=0.4)
 
 gradients = [torch.randn(2, 3), torch.randn(4)]
 parameters = [torch.zeros(2, 3, requires_grad=True), torch.zeros(4, requires_grad=True)]
@@ -72,7 +74,9 @@ schedule("multi_step", lambda o: schedules.MultiStepLR(o, [4, 5, 20], 0.5))
 schedule("exponential", lambda o: schedules.ExponentialLR(o, 0.9))
 schedule("cosine", lambda o: schedules.CosineAnnealingLR(o, 40, 0.01))
 schedule("one_cycle", lambda o: schedules.OneCycleLR(o, 0.5, total_steps=40))
-losses = np.array([1, 0.9, 0.9, 0.89995, 0.95, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6])
+losses = np.array([1, 0.9, 0.9, 0.89995, 0.95, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.5,
+                   0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6])
 rates["losses"] = losses
-schedule("plateau", lambda o: schedules.ReduceLROnPlateau(o, factor=0.3, patience=2, min_lr=0.02), 20, losses)
+schedule("plateau",
+         lambda o: schedules.ReduceLROnPlateau(o, factor=0.3, patience=2, min_lr=0.02), 20, losses)
 np.savez(os.path.join(folder, "schedules.npz"), **rates)
