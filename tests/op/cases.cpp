@@ -62,7 +62,7 @@ std::vector<DType> claimed_dtypes(const std::string& op) {
 }
 
 DType tested_dtype(const Node& node) {
-  if (node.is(op::where)) return node.inputs[1].dtype();
+  if (node.is(op::where) || node.is(op::if_else)) return node.inputs[1].dtype();
   if (node.inputs.empty() || node.is(op::random_uniform) || node.is(op::random_normal))
     return node.outputs[0].dtype;
   return node.inputs[0].dtype();
@@ -71,9 +71,10 @@ DType tested_dtype(const Node& node) {
 const std::vector<OpCase>& all_cases() {
   static const auto list = [] {
     std::vector<OpCase> result;
-    for (auto family : {elementwise_cases, activation_cases, shape_cases, reduce_cases,
-                        matmul_cases, conv_cases, pool_cases, index_cases, random_cases,
-                        softmax_cases, loss_cases, norm_cases, layout_cases}) {
+    for (auto family :
+         {elementwise_cases, activation_cases, shape_cases, reduce_cases, matmul_cases, conv_cases,
+          pool_cases, index_cases, random_cases, softmax_cases, loss_cases, norm_cases,
+          attention_cases, recurrent_cases, control_flow_cases, layout_cases}) {
       for (OpCase& each : family()) result.push_back(std::move(each));
     }
     return result;

@@ -39,6 +39,7 @@ struct OpCase {
   // many terms to the greatest element of the output.
   double tolerance = 4;
   bool of_largest = false;
+  double magnitude = 0;  // of intermediate values, where it is above the output's
 };
 
 // dtype sets
@@ -64,6 +65,9 @@ std::vector<OpCase> random_cases();
 std::vector<OpCase> softmax_cases();
 std::vector<OpCase> loss_cases();
 std::vector<OpCase> norm_cases();
+std::vector<OpCase> attention_cases();
+std::vector<OpCase> recurrent_cases();
+std::vector<OpCase> control_flow_cases();
 std::vector<OpCase> layout_cases();
 // All of the above.
 const std::vector<OpCase>& all_cases();

@@ -14,7 +14,8 @@ std::vector<OpCase> activation_cases() {
                        .build = [build](const auto& in) { return std::vector{build(in[0])}; },
                        .dtypes = dtypes,
                        .tolerance = 16,
-                       .of_largest = true});
+                       .of_largest = true,
+                       .magnitude = 4});
     }
   };
   add("relu", "positive ", relu, numbers(), 0.1, 4);

@@ -139,7 +139,8 @@ std::vector<OpCase> elementwise_cases() {
                .name = "of a value with itself",
                .inputs = {{{4, 7}}},
                .build = [](const auto& in) { return std::vector{in[0] * in[0] + in[0]}; },
-               .dtypes = numbers()});
+               .dtypes = numbers(),
+               .magnitude = 4});
   return c;
 }
 

@@ -63,7 +63,8 @@ void compare_devices(const OpCase& c, DType dtype) {
     std::vector<Tensor> got = run_on(*device, graph, inputs);
     ASSERT_EQ(got.size(), expected.size());
     for (size_t i = 0; i < got.size(); ++i) {
-      EXPECT_TRUE(close(got[i], expected[i], c.tolerance, c.of_largest)) << "output " << i;
+      EXPECT_TRUE(close(got[i], expected[i], c.tolerance, c.of_largest, c.magnitude))
+          << "output " << i;
     }
   }
 }
@@ -211,7 +212,8 @@ TEST(SupportMatrix, IsWhatTheDocumentShows) {
   std::ifstream file(std::string(WAFER_SOURCE_DIR) + "/docs/support.md");
   std::stringstream text;
   text << file.rdbuf();
-  EXPECT_EQ(text.str(), support_matrix()) << "docs/support.md is stale: run scripts/support_matrix.sh";
+  EXPECT_EQ(text.str(), support_matrix())
+      << "docs/support.md is stale: run scripts/support_matrix.sh";
 }
 
 }  // namespace

@@ -161,7 +161,7 @@ double least_normal(DType dtype) {
 }  // namespace
 
 testing::AssertionResult close(const Tensor& got, const Tensor& expected, double tolerance,
-                               bool of_largest) {
+                               bool of_largest, double magnitude) {
   if (!(got.type() == expected.type())) {
     return testing::AssertionFailure() << got.type() << " in place of " << expected.type();
   }
@@ -185,7 +185,7 @@ testing::AssertionResult close(const Tensor& got, const Tensor& expected, double
   }
   for (size_t i = 0; i < a.size(); ++i) {
     if (a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))) continue;
-    double scale = of_largest ? largest : std::abs(b[i]);
+    double scale = std::max(of_largest ? largest : std::abs(b[i]), magnitude);
     double allowed = tolerance * (epsilon(dtype) * scale + least_normal(dtype));
     if (!(std::abs(a[i] - b[i]) <= allowed)) {
       return testing::AssertionFailure()

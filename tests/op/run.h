@@ -25,7 +25,7 @@ std::vector<double> values_of(const Tensor& tensor);
 // Equal types and elements: integers to the bit, floats within the tolerance as OpCase says; NaN
 // equals NaN.
 testing::AssertionResult close(const Tensor& got, const Tensor& expected, double tolerance,
-                               bool of_largest);
+                               bool of_largest, double magnitude = 0);
 
 // --gtest_random_seed where it is given, else another one at each start.
 uint64_t run_seed();

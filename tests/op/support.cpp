@@ -60,7 +60,8 @@ std::string support_of(const Target& target, const OpDef& op, const std::vector<
 std::string support_matrix() {
   std::string text =
       "# Which op runs where\n\n"
-      "Written by `scripts/support_matrix.sh` from the table of ops, the cases of `tests/op` and what "
+      "Written by `scripts/support_matrix.sh` from the table of ops, the cases of `tests/op` and "
+      "what "
       "each target says; a\ntest fails when it is stale. *dtypes* is what an op works on; "
       "*floats*: "
       "f64 f32 f16 bf16; *numbers*: all but boolean.\nA device's column gives the dtypes that it "
