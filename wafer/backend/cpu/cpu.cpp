@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <mutex>
 #include <unordered_map>
 
 #include "wafer/backend/cpu/isa.h"
@@ -94,11 +95,14 @@ class CpuDevice : public HostDevice, public PeakProbe {
   void run(const Artifact& artifact, std::span<const std::shared_ptr<Storage>> inputs,
            std::span<const std::shared_ptr<Storage>> outputs,
            const RunObserver* observer) override {
+    // One run at a time: each uses all threads, and OpenMP has a team for every calling thread.
+    std::lock_guard lock(running_);
     FlushDenormalsInTeam flush;
     HostDevice::run(artifact, inputs, outputs, observer);
   }
 
  private:
+  std::recursive_mutex running_;  // an observer may run something itself
   CpuTarget target_;
 };
 }  // namespace

@@ -4,12 +4,13 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "wafer/backend/cpu/simd/transpose.h"
 #include "wafer/base/threads.h"
 
 namespace wafer::cpu {
 
 namespace {
-constexpr int64_t tile = 32;                 // side of the blocks that a transpose moves
+constexpr int64_t tile = 64;                 // side of the blocks that a transpose moves
 constexpr int64_t grain_elements = 1 << 14;  // less than this is not worth a second thread
 constexpr size_t max_outer = 8;
 }  // namespace
@@ -45,7 +46,7 @@ StridedCopy::StridedCopy(size_t element_bytes, const std::vector<int64_t>& sizes
     // Tiles pay where some other dimension is dense in `from`.
     auto dense =
         std::find_if(merged.begin(), merged.end(), [](const Dim& d) { return d.from == 1; });
-    if (dense != merged.end() && inner_.size >= 4) {
+    if (dense != merged.end()) {
       kind_ = Kind::transpose;
       across_ = *dense;
       merged.erase(dense);
@@ -95,6 +96,21 @@ void StridedCopy::copy_lines(T* to, const T* from, int64_t begin, int64_t end) c
   }
 }
 
+// to[j][i] = from[i][j] with the given strides of the first index.
+template <class T>
+void transpose_tile(const T* from, int64_t from_stride, int64_t rows, int64_t columns, T* to,
+                    int64_t to_stride) {
+  if constexpr (sizeof(T) == 4) {
+    transpose_words_kernel()(from, from_stride, rows, columns, to, to_stride);
+  } else if constexpr (sizeof(T) == 2) {
+    transpose_halves_kernel()(from, from_stride, rows, columns, to, to_stride);
+  } else {
+    for (int64_t j = 0; j < columns; ++j) {
+      for (int64_t i = 0; i < rows; ++i) to[j * to_stride + i] = from[i * from_stride + j];
+    }
+  }
+}
+
 // Tiles [begin, end) of the planes that `across_` and `inner_` span.
 template <class T>
 void StridedCopy::copy_tiles(T* to, const T* from, int64_t begin, int64_t end) const {
@@ -111,12 +127,12 @@ void StridedCopy::copy_tiles(T* to, const T* from, int64_t begin, int64_t end) c
       f += at * outer_[d].from;
     }
     int64_t rows = std::min(tile, across_.size - a0), columns = std::min(tile, inner_.size - i0);
-    if (inner_.to == 1) {
-      for (int64_t a = 0; a < rows; ++a) {
-        T* row = t + a * across_.to;
-        const T* column = f + a;
-        for (int64_t i = 0; i < columns; ++i) row[i] = column[i * inner_.from];
+    if (inner_.to == 1 && columns < 4) {
+      for (int64_t i = 0; i < columns; ++i) {
+        for (int64_t a = 0; a < rows; ++a) t[a * across_.to + i] = f[a + i * inner_.from];
       }
+    } else if (inner_.to == 1) {
+      transpose_tile(f, inner_.from, columns, rows, t, across_.to);
     } else {
       for (int64_t a = 0; a < rows; ++a) {
         for (int64_t i = 0; i < columns; ++i) {
