@@ -29,6 +29,10 @@ ConvCase random_case(RandomStream& random) {
   size_t spatial = 1 + random.below(3);
   int64_t groups = pick(random, {1, 1, 1, 2, 3});
   int64_t in = pick(random, {1, 3, 17, 4}), out = pick(random, {1, 3, 17, 8});
+  if (random.below(6) == 0) {  // depthwise
+    groups = pick(random, {3, 17, 32});
+    in = out = 1;
+  }
   ConvCase c;
   c.x = {pick(random, {1, 7, 2}), in * groups};
   c.weight = {out * groups, in};
@@ -95,7 +99,7 @@ TEST(CpuContraction, OwnConvolutionsMatchTheReference) {
         str("own ", node.op->name, " ", node.attrs.text(), " ", node.inputs[0].type()));
   };
   for (DType dtype : {DType::f32, DType::f32, DType::bf16, DType::f16}) {
-    for (int trial = 0; trial < 12; ++trial) {
+    for (int trial = 0; trial < 20; ++trial) {
       ConvCase c = random_case(random);
       ConvNodes nodes = nodes_of(c, dtype, trial % 2 ? rows : last);
       check(nodes.forward, [](const auto& p, auto& k) { return cpu::own::make_conv(p, {}, k); });
