@@ -74,6 +74,19 @@ TEST(Program, ReshapeOfOnesAndBroadcastAreStrides) {
   EXPECT_EQ(program.accesses[1].strides, (std::vector<int64_t>{1, 0}));
 }
 
+TEST(Program, AConstantIsTheSameThroughEveryBroadcast) {
+  Tensor x = make_input({DType::f32, {6, 3}}, "x");
+  Tensor weight = broadcast_to(Tensor(2.0), Shape{3});
+  Tensor y = x * broadcast_to(reshape(weight, Shape{1, 3}), Shape{6, 3});
+  EXPECT_EQ(text(graph_of({x}, {y})),
+            "loop [18]\n"
+            "  @0 = input 0 f32 [1]\n"
+            "  %0 = load.f32 @0\n"
+            "  %1 = constant.f32 2\n"
+            "  %2 = mul.f32 %0, %1\n"
+            "  output 0 f32 = %2\n");
+}
+
 TEST(Program, EqualInstructionsAreOneAndUnusedOutputsVanish) {
   Tensor x = make_input({DType::f32, {10}}, "x");
   Tensor a = exp(x) + exp(x), b = tanh(x);

@@ -116,6 +116,7 @@ class Builder {
     DType dtype = DType::f32;
     std::vector<int64_t> sizes, strides;  // logical
     bool dense = false;                   // row-major without gaps: may be reshaped at will
+    bool uniform = false;                 // one element, however often it is repeated
   };
   using Key = std::pair<const Node*, int>;
   static Key key(const Tensor& tensor) { return {&tensor.node(), tensor.index()}; }
@@ -150,11 +151,12 @@ class Builder {
 
   View computed(int value, const Type& type) {
     std::vector<int64_t> sizes = type.shape.sizes();
-    return View{-1, value, type.dtype, sizes, std::vector<int64_t>(sizes.size()), false};
+    bool uniform = count(sizes) == 1;
+    return View{-1, value, type.dtype, sizes, std::vector<int64_t>(sizes.size()), false, uniform};
   }
 
   View broadcast(View view, const std::vector<int64_t>& sizes) {
-    WAFER_CHECK(view.value < 0 || count(view.sizes) == 1 || count(view.sizes) == count(sizes),
+    WAFER_CHECK(view.value < 0 || view.uniform || count(view.sizes) == count(sizes),
                 "a group broadcasts a value that it computes");
     size_t added = sizes.size() - view.sizes.size();
     std::vector<int64_t> strides(sizes.size());
@@ -172,7 +174,7 @@ class Builder {
     std::vector<int64_t> strides(sizes.size());
     if (view.dense) {
       strides = row_major_strides(sizes);
-    } else if (count(sizes) > 1) {
+    } else if (!view.uniform) {
       // Dimensions of 1 come and go; the others keep their order.
       size_t from = 0;
       for (size_t i = 0; i < sizes.size(); ++i) {
@@ -192,7 +194,7 @@ class Builder {
   int loaded(const View& view) {
     if (view.value >= 0) return view.value;
     Access access{view.input, view.dtype, std::vector<int64_t>(order_.size())};
-    if (count(view.sizes) != 1) {
+    if (!view.uniform) {
       WAFER_CHECK(view.sizes == space_.shape.sizes(),
                   "a group's input is not broadcast to the shape ", space_.shape);
       for (size_t i = 0; i < order_.size(); ++i) {
