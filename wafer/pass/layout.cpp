@@ -35,7 +35,8 @@ class Assigner {
       }
       return clone(node, placed, node.is(op::conv_weight_gradient) ? Layout::row_major : Layout::channels_last);
     }
-    if (node.op->elementwise && is_spatial(inputs[0])) {
+    bool follows = node.op->elementwise || node.is(op::batch_norm) || node.is(op::batch_norm_gradient);
+    if (follows && is_spatial(inputs[0])) {
       // One operand that has to be channels-last decides for all; a broadcast is made in either layout.
       bool last = std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) {
         return x.type().layout == Layout::channels_last;

@@ -9,6 +9,7 @@
 #include "wafer/backend/cpu/isa.h"
 #include "wafer/backend/cpu/memory.h"
 #include "wafer/backend/cpu/probe.h"
+#include "wafer/backend/cpu/rows.h"
 #include "wafer/backend/cpu/team.h"
 #include "wafer/base/threads.h"
 #include "wafer/op/op.h"
@@ -41,6 +42,7 @@ class CpuTarget : public Target {
   Support supports(const Node& node) const override {
     if (!find_kernel(*node.op) && !control_flow_kernel(*node.op))
       return {false, "it has no kernel"};
+    if (std::string reason = why_decomposed(node); !reason.empty()) return {false, reason};
     for (const Type& type : node.outputs) {
       if (type.dtype > DType::boolean) return {false, str("no op computes in ", type.dtype)};
     }

@@ -1,0 +1,48 @@
+#include "wafer/backend/cpu/rows.h"
+
+#include "wafer/op/loss.h"
+#include "wafer/op/norm.h"
+#include "wafer/op/op.h"
+#include "wafer/op/shape_ops.h"
+
+namespace wafer::cpu {
+
+namespace {
+bool computes_in_f32(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
+}
+
+// Classes in rows: [batch, classes] and one index each, every class weighing the same.
+bool is_plain_cross_entropy(const Node& node, size_t first) {
+  const auto& attrs = node.attr<CrossEntropyAttrs>();
+  const Tensor &logits = node.inputs[first], &targets = node.inputs[first + 1];
+  return logits.rank() == 2 && is_integer(targets.dtype()) && attrs.label_smoothing == 0 &&
+         node.inputs.size() == (first == 0 ? 2u : 4u);
+}
+}  // namespace
+
+std::string why_decomposed(const Node& node) {
+  if (node.op->is_primitive() || node.op->elementwise || node.inputs.empty()) return "";
+  bool is_softmax = node.is(op::softmax) || node.is(op::log_softmax);
+  bool is_loss = node.is(op::cross_entropy) || node.is(op::cross_entropy_gradient);
+  bool is_norm = node.is(op::layer_norm) || node.is(op::layer_norm_gradient) ||
+                 node.is(op::rms_norm) || node.is(op::rms_norm_gradient) ||
+                 node.is(op::batch_norm) || node.is(op::batch_norm_gradient);
+  if (!is_softmax && !is_loss && !is_norm) return "";
+  if (!computes_in_f32(node.outputs[0].dtype)) return "its kernel computes in f32";
+  for (const Type& type : node.outputs) {
+    if (!type.shape.is_static() || (type.elements() == 0 && !is_loss))
+      return "its kernel is for shapes with elements";
+  }
+  for (const Tensor& input : node.inputs) {
+    if (!input.shape().is_static() || input.elements() == 0)
+      return "its kernel is for shapes with elements";
+  }
+  if (is_softmax && node.attr<AxisAttrs>().axis != node.inputs[0].rank() - 1)
+    return "its kernel is for the last axis";
+  if (is_loss && !is_plain_cross_entropy(node, node.is(op::cross_entropy) ? 0 : 1))
+    return "its kernel is for class indices of [batch, classes] without weights or smoothing";
+  return "";
+}
+
+}  // namespace wafer::cpu
