@@ -68,7 +68,7 @@ ConvNodes nodes_of(const ConvCase& c, DType dtype, Layout layout) {
 TEST(CpuContraction, ConvolutionsMatchTheReference) {
   RandomStream random(1);
   for (DType dtype : {DType::f32, DType::f32, DType::bf16, DType::f16, DType::f64}) {
-    for (int trial = 0; trial < 12; ++trial) {
+    for (int trial = 0; trial < 8; ++trial) {
       ConvCase c = random_case(random);
       for (Layout layout : {rows, last}) {
         ConvNodes nodes = nodes_of(c, dtype, layout);
@@ -129,11 +129,11 @@ TEST(CpuContraction, MatmulMatchesTheReference) {
   RandomStream random(4);
   for (DType dtype : {DType::f32, DType::bf16, DType::f16, DType::f64, DType::i32, DType::u8,
                       DType::i64, DType::i16}) {
-    for (int trial = 0; trial < 24; ++trial) {
+    for (int trial = 0; trial < 12; ++trial) {
       int64_t m = pick(random, {1, 7, 17, 64, 100}), n = pick(random, {1, 3, 17, 130});
       int64_t k = pick(random, {1, 3, 17, 65, 300});
-      if (trial == 20) m = 0;
-      if (trial == 21) k = 0;
+      if (trial == 10) m = 0;
+      if (trial == 11) k = 0;
       std::vector<int64_t> batch;
       if (trial % 3 == 1) batch = {pick(random, {1, 3, 0})};
       if (trial % 3 == 2) batch = {2, 3};
