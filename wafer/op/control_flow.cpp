@@ -47,8 +47,8 @@ void require_values(const char* op, const char* what, const Tensors& values) {
 
 // What comes back must be as what went in.
 void require_types(const char* op, const char* what, const Tensors& in, const Tensors& out) {
-  WAFER_REQUIRE(in.size() == out.size(), op, "the body gives ", out.size(), " ", what, "s for ",
-                in.size());
+  WAFER_REQUIRE(in.size() == out.size(), op, what, ": the body gives ", out.size(),
+                " values where ", in.size(), " came in");
   require_values(op, "the body", out);
   for (size_t i = 0; i < in.size(); ++i) {
     if (same_type(in[i].type(), out[i].type())) continue;
