@@ -184,7 +184,9 @@ TEST(Scan, Errors) {
   auto keep = [](const Tensors& c, const Tensors&) -> ScanStep { return {c, {}}; };
   EXPECT_EQ(message_of([&] { scan(keep, {h}, {}); }),
             "[scan] without xs the options must give a length");
-  EXPECT_EQ(message_of([&] { scan(keep, {h}, {x, zeros({5, 2})}); }),
+  EXPECT_EQ(message_of([&] {
+              scan(keep, {h}, {x, zeros({5, 2})});
+            }),
             "[scan] lengths differ; got xs 1 of 5x2; expected 4 along dimension 0");
   EXPECT_EQ(message_of([&] { scan(keep, {h}, {Tensor(1.0)}); }),
             "[scan] xs 0 is a scalar or empty; expected [length, ...]");
@@ -207,8 +209,8 @@ TEST(WhileLoop, Runs) {
     Tensor odd = equal(remainder(s[0], Tensor(2)), 1.0);
     return {where(odd, s[0] * 3.0 + 1.0, floor_divide(s[0], Tensor(2))), s[1] + 1.0};
   };
-  Tensors r = while_loop(condition, body,
-                         {Tensor::from_values<int64_t>({27}, {1}), Tensor(int64_t{0})});
+  Tensors r =
+      while_loop(condition, body, {Tensor::from_values<int64_t>({27}, {1}), Tensor(int64_t{0})});
   EXPECT_EQ(r[0].data<int64_t>()[0], 1);
   EXPECT_EQ(r[1].item<int64_t>(), 111);
   // No step at all.
@@ -234,8 +236,14 @@ TEST(IfElse, TakesOneBranch) {
   for (bool flag : {true, false}) {
     Tensor predicate = Tensor::from_values<bool>({flag}, {});
     auto results = [&](const Tensors& in) {
-      return if_else(predicate, [&]() -> Tensors { return {in[0] * in[0], in[1] * 2.0}; },
-                     [&]() -> Tensors { return {exp(in[0]), in[1]}; });
+      return if_else(
+          predicate,
+          [&]() -> Tensors {
+            return {in[0] * in[0], in[1] * 2.0};
+          },
+          [&]() -> Tensors {
+            return {exp(in[0]), in[1]};
+          });
     };
     Tensors r = results({x, table});
     expect_close(r[0], flag ? x * x : exp(x), 1e-15, "first");
@@ -246,7 +254,8 @@ TEST(IfElse, TakesOneBranch) {
 
 TEST(IfElse, RecordsEachBranchInside) {
   Tensor x = make_input({DType::f32, {2}}, "x"), p = make_input({DType::boolean, {}}, "p");
-  Tensor r = if_else(p, [&]() -> Tensors { return {exp(x)}; }, [&]() -> Tensors { return {x}; })[0];
+  Tensor r = if_else(
+      p, [&]() -> Tensors { return {exp(x)}; }, [&]() -> Tensors { return {x}; })[0];
   ASSERT_EQ(r.node().inputs.size(), 2u);
   EXPECT_TRUE(r.node().inputs[1] == x);
   EXPECT_TRUE(r.node().subgraphs[0]->outputs[0].node().is(op::exp));
@@ -256,12 +265,14 @@ TEST(IfElse, RecordsEachBranchInside) {
 TEST(IfElse, Errors) {
   Tensor x = zeros({2}), p = Tensor::from_values<bool>({true}, {});
   EXPECT_EQ(message_of([&] {
-              if_else(p, [&]() -> Tensors { return {x}; }, [&]() -> Tensors { return {sum(x)}; });
+              if_else(
+                  p, [&]() -> Tensors { return {x}; }, [&]() -> Tensors { return {sum(x)}; });
             }),
             "[if_else] the branches differ in value 0; got f32[2] and f32[scalar]; expected the "
             "same type; cast or reshape one of them");
   EXPECT_EQ(message_of([&] {
-              if_else(x, [&]() -> Tensors { return {x}; }, [&]() -> Tensors { return {x}; });
+              if_else(
+                  x, [&]() -> Tensors { return {x}; }, [&]() -> Tensors { return {x}; });
             }),
             "[if_else] the predicate is f32[2]; expected a boolean scalar");
 }
@@ -279,8 +290,8 @@ TEST(Recurrent, BatchFirstAndSingleSequences) {
 }
 
 TEST(Recurrent, GradientsByDifferences) {
-  Tensors in = {numbers({3, 2, 2}), numbers({9, 2}, 0.1), numbers({9, 3}, 0.2), numbers({9}, 0.3),
-                numbers({9}, 0.4), numbers({2, 3}, 0.5)};
+  Tensors in = {numbers({3, 2, 2}), numbers({9, 2}, 0.1), numbers({9, 3}, 0.2),
+                numbers({9}, 0.3),  numbers({9}, 0.4),    numbers({2, 3}, 0.5)};
   check_differences(
       [](const Tensors& v) -> Tensors {
         RecurrentResult r = gru(v[0], {v[1], v[2], v[3], v[4]}, v[5]);
@@ -291,14 +302,20 @@ TEST(Recurrent, GradientsByDifferences) {
 
 TEST(Recurrent, Errors) {
   RecurrentWeights w{zeros({15, 3}), zeros({15, 5}), {}, {}};
-  EXPECT_EQ(message_of([&] { gru(zeros({4, 2, 7}), w); }),
+  EXPECT_EQ(message_of([&] {
+              gru(zeros({4, 2, 7}), w);
+            }),
             "[gru] the input has 7 features, the layer takes 3; got input 4x2x7, weight 15x3; "
             "expected an input [time, batch, 3]");
-  EXPECT_EQ(message_of([&] { gru(zeros({4, 2, 3}), w, zeros({3, 5})); }),
+  EXPECT_EQ(message_of([&] {
+              gru(zeros({4, 2, 3}), w, zeros({3, 5}));
+            }),
             "[gru] the first hidden state does not fit; got input f32[4x2x3], first hidden state "
             "f32[3x5]; expected a first hidden state of f32[2x5]");
   EXPECT_NE(message_of([&] { lstm(zeros({4, 2, 3}), w); }).find("f32[20x3]"), std::string::npos);
-  EXPECT_NE(message_of([&] { rnn(zeros({4, 2, 3}), w, {}, {}, "gelu"); }).find("does not fit"),
+  EXPECT_NE(message_of([&] {
+              rnn(zeros({4, 2, 3}), w, {}, {}, "gelu");
+            }).find("does not fit"),
             std::string::npos);
 }
 

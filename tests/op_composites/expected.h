@@ -23,7 +23,9 @@ inline const bool on_reference = (set_default_device(device("reference")), true)
 using Named = std::map<std::string, Tensor>;
 
 inline Tensor tensor_of(const io::NpyArray& array) {
-  DType dtype = array.descr == "<f8" ? DType::f64 : array.descr == "<i8" ? DType::i64 : DType::boolean;
+  DType dtype = array.descr == "<f8"   ? DType::f64
+                : array.descr == "<i8" ? DType::i64
+                                       : DType::boolean;
   return Tensor::from_bytes(dtype, Shape(array.shape), std::as_bytes(std::span(array.bytes)));
 }
 
@@ -75,8 +77,9 @@ inline void check_case(const std::string& name,
 
 // Compares grad with central differences of sum(output * weights) in f64, at every element of every
 // floating input.
-inline void check_differences(const std::function<std::vector<Tensor>(const std::vector<Tensor>&)>& function,
-                              std::vector<Tensor> inputs, double tolerance = 1e-6) {
+inline void check_differences(
+    const std::function<std::vector<Tensor>(const std::vector<Tensor>&)>& function,
+    std::vector<Tensor> inputs, double tolerance = 1e-6) {
   auto loss_of = [&](const std::vector<Tensor>& at) {
     Tensor loss = Tensor::from_values<double>({0}, {});
     double weight = 0.7;

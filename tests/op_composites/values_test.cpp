@@ -17,7 +17,8 @@ const std::vector<std::pair<std::string, Reduction>> reductions = {
 
 TEST(CompositeValues, Softmax) {
   for (int axis = 0; axis < 3; ++axis) {
-    check_case(str("softmax_", axis), [&](Named& in) -> Tensors { return {softmax(in["x"], axis)}; });
+    check_case(str("softmax_", axis),
+               [&](Named& in) -> Tensors { return {softmax(in["x"], axis)}; });
     check_case(str("log_softmax_", axis),
                [&](Named& in) -> Tensors { return {log_softmax(in["x"], axis)}; });
   }
@@ -47,9 +48,8 @@ TEST(CompositeValues, CrossEntropyOfClasses) {
   }
   EXPECT_EQ(cases, 12);
   CrossEntropyOptions sum{.reduction = Reduction::sum};
-  check_case("cross_entropy_all_ignored", [&](Named& in) -> Tensors {
-    return {cross_entropy(in["x"], in["t"], sum)};
-  });
+  check_case("cross_entropy_all_ignored",
+             [&](Named& in) -> Tensors { return {cross_entropy(in["x"], in["t"], sum)}; });
 }
 
 TEST(CompositeValues, CrossEntropyOfProbabilities) {
@@ -57,9 +57,8 @@ TEST(CompositeValues, CrossEntropyOfProbabilities) {
     for (double smoothing : {0.0, 0.1}) {
       std::string label = name + (smoothing > 0 ? "_smooth" : "_plain");
       CrossEntropyOptions options{.label_smoothing = smoothing, .reduction = reduction};
-      check_case("cross_entropy_probabilities_" + label, [&](Named& in) -> Tensors {
-        return {cross_entropy(in["x"], in["t"], options)};
-      });
+      check_case("cross_entropy_probabilities_" + label,
+                 [&](Named& in) -> Tensors { return {cross_entropy(in["x"], in["t"], options)}; });
       check_case("cross_entropy_probabilities_weighted_" + label, [&](Named& in) -> Tensors {
         options.weight = in["w"];
         return {cross_entropy(in["x"], in["t"], options)};
@@ -78,7 +77,8 @@ TEST(CompositeValues, OtherLosses) {
     check_case("nll_weighted_" + name, [&](Named& in) -> Tensors {
       return {nll_loss(in["x"], in["t"], {.weight = in["w"], .reduction = r})};
     });
-    check_case("mse_" + name, [&](Named& in) -> Tensors { return {mse_loss(in["x"], in["t"], r)}; });
+    check_case("mse_" + name,
+               [&](Named& in) -> Tensors { return {mse_loss(in["x"], in["t"], r)}; });
     check_case("l1_" + name, [&](Named& in) -> Tensors { return {l1_loss(in["x"], in["t"], r)}; });
     check_case("huber_" + name,
                [&](Named& in) -> Tensors { return {huber_loss(in["x"], in["t"], 1.5, r)}; });
@@ -97,8 +97,9 @@ TEST(CompositeValues, OtherLosses) {
   for (const auto& entry : kl_reductions) {
     check_case("kl_" + entry.first,
                [&](Named& in) -> Tensors { return {kl_div(in["x"], in["t"], entry.second)}; });
-    check_case("kl_log_" + entry.first,
-               [&](Named& in) -> Tensors { return {kl_div(in["x"], in["t"], entry.second, true)}; });
+    check_case("kl_log_" + entry.first, [&](Named& in) -> Tensors {
+      return {kl_div(in["x"], in["t"], entry.second, true)};
+    });
   }
 }
 
@@ -117,9 +118,12 @@ TEST(CompositeValues, BatchNorm) {
 TEST(CompositeValues, LayerNorm) {
   check_case("layer_norm",
              [](Named& in) -> Tensors { return {layer_norm(in["x"], {5}, in["w"], in["b"])}; });
-  check_case("layer_norm_plain", [](Named& in) -> Tensors { return {layer_norm(in["x"], {3, 5})}; });
-  check_case("layer_norm_2",
-             [](Named& in) -> Tensors { return {layer_norm(in["x"], {3, 5}, in["w"], in["b"])}; });
+  check_case("layer_norm_plain", [](Named& in) -> Tensors {
+    return {layer_norm(in["x"], {3, 5})};
+  });
+  check_case("layer_norm_2", [](Named& in) -> Tensors {
+    return {layer_norm(in["x"], {3, 5}, in["w"], in["b"])};
+  });
   check_case("layer_norm_whole",
              [](Named& in) -> Tensors { return {layer_norm(in["x"], {5}, in["w"], in["b"])}; });
   check_case("rms_norm",
@@ -153,7 +157,9 @@ TEST(CompositeValues, Attention) {
 TEST(CompositeValues, Recurrent) {
   for (const std::string suffix : {"", "_reverse", "_zero"}) {
     RecurrentOptions options{.reverse = suffix == "_reverse"};
-    auto weights = [](Named& in) { return RecurrentWeights{in["wi"], in["wh"], in["bi"], in["bh"]}; };
+    auto weights = [](Named& in) {
+      return RecurrentWeights{in["wi"], in["wh"], in["bi"], in["bh"]};
+    };
     for (const std::string activation : {"tanh", "relu"}) {
       std::string name = activation == "tanh" ? "rnn" : "rnn_relu";
       check_case(name + suffix, [&](Named& in) -> Tensors {
