@@ -1,5 +1,6 @@
 #include "tests/op/cases.h"
 #include "wafer/op/recurrent.h"
+#include "wafer/tensor/grad.h"
 
 namespace wafer::op_tests {
 
@@ -51,15 +52,38 @@ std::vector<OpCase> recurrent_cases() {
           {x}, {{rows, s.features}, -0.7, 0.7}, {{rows, s.hidden}, -0.7, 0.7}, {{rows}}, {{rows}}};
       for (size_t i = 0; i < kind.states; ++i) inputs.push_back({{s.batch, s.hidden}, -1, 1});
       bool large = s.hidden > 4;
+      Build build = [layer = kind.layer, o = s.options](const Tensors& in) -> Tensors {
+        RecurrentResult r = layer(in, {in[1], in[2], in[3], in[4]}, o);
+        Tensors outputs = {r.outputs, r.hidden};
+        if (r.cell) outputs.push_back(r.cell);
+        return outputs;
+      };
+      if (kind.gates > 1) {
+        // The gradients of outputs and final states follow the layer's inputs.
+        auto given = static_cast<std::ptrdiff_t>(inputs.size());
+        std::vector<Input> all = inputs;
+        Sizes y = x;
+        y[2] = s.hidden;
+        all.push_back({y});
+        for (size_t i = 0; i < kind.states; ++i) all.push_back({{s.batch, s.hidden}});
+        cases.push_back({.op = std::string(kind.op) + "_gradient",
+                         .name = s.name,
+                         .inputs = std::move(all),
+                         .build = [build, given](const Tensors& in) -> Tensors {
+                           Tensors wrt(in.begin(), in.begin() + given);
+                           return grad(build(wrt), {in.begin() + given, in.end()}, wrt);
+                         },
+                         .dtypes = floats(),
+                         .grad = !large,
+                         .second = false,
+                         .tolerance = 128,
+                         .of_largest = true,
+                         .magnitude = 2});
+      }
       cases.push_back({.op = kind.op,
                        .name = std::string(kind.name) + s.name,
                        .inputs = std::move(inputs),
-                       .build = [layer = kind.layer, o = s.options](const Tensors& in) -> Tensors {
-                         RecurrentResult r = layer(in, {in[1], in[2], in[3], in[4]}, o);
-                         Tensors outputs = {r.outputs, r.hidden};
-                         if (r.cell) outputs.push_back(r.cell);
-                         return outputs;
-                       },
+                       .build = build,
                        .dtypes = floats(),
                        .grad = !large,
                        .second = s.time < 4,

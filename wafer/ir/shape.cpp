@@ -52,7 +52,8 @@ Dim Dim::parse(const std::string& text) {
     auto [end, status] = std::from_chars(number.data(), number.data() + number.size(), value);
     bool is_number = status == std::errc() && end == number.data() + number.size();
     std::string name = star == term.npos ? (is_number ? "" : term) : term.substr(star + 1);
-    WAFER_REQUIRE(!term.empty() && (is_number || star == term.npos), "shape",
+    bool named = star == term.npos || !name.empty();
+    WAFER_REQUIRE(!term.empty() && named && (is_number || star == term.npos), "shape",
                   "cannot read dimension '", text, "'");
     sum = sum + (name.empty() ? Dim(value) : symbol(name) * Dim(is_number ? value : 1));
   }

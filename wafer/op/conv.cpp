@@ -21,6 +21,9 @@ Shape conv_shape(const Shape& x, const Shape& weight, const ConvAttrs& a) {
          .expected = "input [batch, channels, spatial...], weight [out, in/groups, kernel...]",
          .hint = "a single image needs a batch dimension of 1 in front"});
   }
+  WAFER_CHECK(a.padding_low.size() == spatial && a.padding_high.size() == spatial &&
+                  a.dilation.size() == spatial,
+              "conv: attributes of different lengths");
   WAFER_REQUIRE(a.groups > 0, "conv", "groups must be positive; got ", a.groups);
   if (!(x[1] == weight[1] * Dim(a.groups))) {
     throw UserError(
@@ -60,6 +63,7 @@ ConvGradientAttrs with_shape(const ConvAttrs& a, const Shape& shape) {
 
 std::vector<Type> infer_conv(const InferArgs& args) {
   const Tensor &x = args.inputs[0], &weight = args.inputs[1];
+  WAFER_CHECK(x.dtype() == weight.dtype(), "conv: ", x.type(), " and ", weight.type());
   return {Type{x.dtype(), conv_shape(x.shape(), weight.shape(), args.attrs.as<ConvAttrs>())}};
 }
 

@@ -110,24 +110,34 @@ Problem problem_of(const Node& node, const Tensors& in, size_t first_input) {
           node.attr<CrossEntropyAttrs>()};
 }
 
-std::vector<Type> infer_cross_entropy(const InferArgs& args) {
-  const Tensor &logits = args.inputs[0], &targets = args.inputs[1];
-  check("cross_entropy", logits, targets, args.inputs.size() > 2 ? args.inputs[2] : Tensor());
-  const auto& attrs = args.attrs.as<CrossEntropyAttrs>();
+void check_attrs(const CrossEntropyAttrs& attrs) {
   const std::string& reduction = attrs.reduction;
   WAFER_REQUIRE(reduction == "mean" || reduction == "sum" || reduction == "none", "cross_entropy",
                 "unknown reduction '", reduction, "'; expected mean, sum or none");
   WAFER_REQUIRE(attrs.label_smoothing >= 0 && attrs.label_smoothing <= 1, "cross_entropy",
                 "a label smoothing of ", attrs.label_smoothing, "; expected one in [0, 1]");
+}
+
+std::vector<Type> infer_cross_entropy(const InferArgs& args) {
+  const Tensor &logits = args.inputs[0], &targets = args.inputs[1];
+  check("cross_entropy", logits, targets, args.inputs.size() > 2 ? args.inputs[2] : Tensor());
+  check_attrs(args.attrs.as<CrossEntropyAttrs>());
   Shape positions = without_classes(logits);
-  return {Type{logits.dtype(), reduction == "none" ? positions : Shape{}},
-          Type{logits.dtype(), positions}};
+  bool whole = args.attrs.as<CrossEntropyAttrs>().reduction != "none";
+  return {Type{logits.dtype(), whole ? Shape{} : positions}, Type{logits.dtype(), positions}};
 }
 
 std::vector<Type> infer_gradient(const InferArgs& args) {
   const Tensor& logits = args.inputs[1];
   check("cross_entropy_gradient", logits, args.inputs[2],
         args.inputs.size() > 4 ? args.inputs[4] : Tensor());
+  check_attrs(args.attrs.as<CrossEntropyAttrs>());
+  Type positions{logits.dtype(), without_classes(logits)};
+  bool whole = args.attrs.as<CrossEntropyAttrs>().reduction != "none";
+  const Tensor &g = args.inputs[0], &normaliser = args.inputs[3];
+  WAFER_CHECK(g.dtype() == logits.dtype() && g.shape() == (whole ? Shape{} : positions.shape) &&
+                  normaliser.dtype() == logits.dtype() && normaliser.shape() == positions.shape,
+              "cross_entropy_gradient: inputs do not fit logits of ", logits.type());
   return {Type{logits.dtype(), logits.shape()}};
 }
 

@@ -7,7 +7,7 @@
 
 #include "wafer/base/base64.h"
 #include "wafer/base/strings.h"
-#include "wafer/op/op.h"
+#include "wafer/op/arity.h"
 
 namespace wafer {
 
@@ -83,6 +83,8 @@ class Writer {
         for (const Type& type : node->outputs) {
           WAFER_REQUIRE(type.layout == Layout::row_major, "graph", "the ", node->op->name,
                         " gives a physical layout: save the graph before it is lowered");
+          WAFER_REQUIRE(!node->is(op::fused), "graph",
+                        "fused ops have no text: save the graph before it is lowered");
         }
       }
       for (const Tensor& input : node->inputs) entry["inputs"].push_back(reference(input));
@@ -163,7 +165,7 @@ class Reader {
   auto guarded(const std::string& at, const Read& read) const -> decltype(read()) {
     try {
       return read();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       fail(at, error.what());
     }
   }
@@ -330,6 +332,13 @@ class Reader {
         inputs.push_back(value(entry, here + " inputs", nodes));
       }
     }
+    auto [least, most] = arity(*def);
+    if (inputs.size() < least || inputs.size() > most) {
+      fail(here, str(inputs.size(), " inputs; expected ", least,
+                     least == most ? ""
+                     : most > 100  ? " or more"
+                                   : str(" to ", most)));
+    }
     std::vector<std::shared_ptr<const Graph>> subgraphs;
     if (json.contains("subgraphs")) {
       const Json& list = array(json, here, "subgraphs");
@@ -339,6 +348,15 @@ class Reader {
       }
     }
     AttrList list = attributes(json, here);
+    if (def == &op::reorder || def == &op::fused) fail(here, "the op is made by passes alone");
+    for (const auto& [key, value] : list) {
+      auto* axis = std::get_if<int64_t>(&value);
+      auto* axes = std::get_if<std::vector<int64_t>>(&value);
+      bool negative = (key == "axis" && axis && *axis < 0) ||
+                      (key == "axes" && axes &&
+                       std::any_of(axes->begin(), axes->end(), [](int64_t a) { return a < 0; }));
+      if (negative) fail(here, str("attribute '", key, "' is negative"));
+    }
     if (!def->read_attrs && !list.empty()) fail(here, "the op has no attributes");
     PathScope scope = PathScope::whole(json.contains("path") ? text(json, here, "path") : "");
     return guarded(here, [&] {

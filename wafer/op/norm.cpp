@@ -62,7 +62,8 @@ std::vector<Type> infer_batch_norm_gradient(const InferArgs& args) {
   check_channels(
       "batch_norm_gradient", x,
       {{"weight", args.inputs[2]}, {"mean", args.inputs[3]}, {"variance", args.inputs[4]}});
-  WAFER_CHECK(g.shape() == x.shape(), "batch_norm_gradient: ", g.shape(), " for ", x.shape());
+  WAFER_CHECK(g.shape() == x.shape() && g.dtype() == x.dtype(), "batch_norm_gradient: ", g.type(),
+              " for ", x.type());
   Type channels{x.dtype(), args.inputs[2].shape()};
   return {Type{x.dtype(), x.shape()}, channels, channels};
 }
@@ -170,15 +171,30 @@ Shape check_trailing(const char* op, const Tensor& x, const LayerNormAttrs& attr
 std::vector<Type> infer_layer_norm(const InferArgs& args) {
   const Tensor& x = args.inputs[0];
   std::vector<std::pair<const char*, Tensor>> weights;
+  WAFER_CHECK(args.inputs.size() != 2, "layer_norm: a weight without a bias");
   if (args.inputs.size() > 1) weights = {{"weight", args.inputs[1]}, {"bias", args.inputs[2]}};
   Shape rows = check_trailing("layer_norm", x, args.attrs.as<LayerNormAttrs>(), weights);
   return {Type{x.dtype(), x.shape()}, Type{x.dtype(), rows}, Type{x.dtype(), rows}};
 }
 
+// The gradient, x and one value for each row.
+void check_trailing_gradient(const char* op, const InferArgs& args,
+                             const std::vector<std::pair<const char*, Tensor>>& weights,
+                             std::initializer_list<Tensor> rows) {
+  const Tensor &g = args.inputs[0], &x = args.inputs[1];
+  Type row{x.dtype(), check_trailing(op, x, args.attrs.as<LayerNormAttrs>(), weights)};
+  bool fits = g.shape() == x.shape() && g.dtype() == x.dtype();
+  for (const Tensor& v : rows) fits = fits && v.shape() == row.shape && v.dtype() == row.dtype;
+  WAFER_CHECK(fits, op, ": inputs do not fit x of ", x.type());
+}
+
 std::vector<Type> infer_layer_norm_gradient(const InferArgs& args) {
   const Tensor& x = args.inputs[1];
+  std::vector<std::pair<const char*, Tensor>> weights;
+  if (args.inputs.size() > 4) weights = {{"weight", args.inputs[4]}};
+  check_trailing_gradient("layer_norm_gradient", args, weights, {args.inputs[2], args.inputs[3]});
   std::vector<Type> types = {Type{x.dtype(), x.shape()}};
-  if (args.inputs.size() > 4) types.insert(types.end(), 2, args.inputs[4].type());
+  if (!weights.empty()) types.insert(types.end(), 2, args.inputs[4].type());
   return types;
 }
 
@@ -192,8 +208,11 @@ std::vector<Type> infer_rms_norm(const InferArgs& args) {
 
 std::vector<Type> infer_rms_norm_gradient(const InferArgs& args) {
   const Tensor& x = args.inputs[1];
+  std::vector<std::pair<const char*, Tensor>> weights;
+  if (args.inputs.size() > 3) weights = {{"weight", args.inputs[3]}};
+  check_trailing_gradient("rms_norm_gradient", args, weights, {args.inputs[2]});
   std::vector<Type> types = {Type{x.dtype(), x.shape()}};
-  if (args.inputs.size() > 3) types.push_back(args.inputs[3].type());
+  if (!weights.empty()) types.push_back(args.inputs[3].type());
   return types;
 }
 

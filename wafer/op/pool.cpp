@@ -17,6 +17,9 @@ Shape pool_shape(const Shape& x, const PoolAttrs& a) {
   WAFER_REQUIRE(x.rank() == static_cast<int>(spatial) + 2, "pool", "an input of ", x,
                 "; expected [batch, channels, ", spatial, " spatial dimensions]");
   Shape y = x;
+  WAFER_CHECK(a.stride.size() == spatial && a.padding_low.size() == spatial &&
+                  a.padding_high.size() == spatial && a.dilation.size() == spatial,
+              "pool: attributes of different lengths");
   for (size_t i = 0; i < spatial; ++i) {
     auto d = static_cast<int>(i) + 2;
     WAFER_REQUIRE(a.kernel[i] > 0 && a.stride[i] > 0 && a.dilation[i] > 0, "pool",

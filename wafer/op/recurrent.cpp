@@ -7,20 +7,17 @@
 #include "wafer/op/elementwise.h"
 #include "wafer/op/matmul.h"
 #include "wafer/op/op.h"
+#include "wafer/op/recurrent_parts.h"
 #include "wafer/op/shape_ops.h"
 
 namespace wafer {
 
 namespace {
 using Tensors = std::vector<Tensor>;
-
-// What tells the three layers apart.
-struct Kind {
-  const char* name;
-  int64_t gates;
-  size_t states;  // h, or h and c
-};
-constexpr Kind rnn_kind{"rnn", 1, 1}, lstm_kind{"lstm", 4, 2}, gru_kind{"gru", 3, 1};
+using recurrent::gru_kind;
+using recurrent::Kind;
+using recurrent::lstm_kind;
+using recurrent::rnn_kind;
 
 // A node's inputs by name.
 struct Parts {
@@ -83,6 +80,7 @@ std::vector<Type> infer_recurrent(const InferArgs& args) {
   const Shape& state = p.states[0].shape();
   std::vector<Type> types = {Type{p.x.dtype(), Shape{p.x.shape()[0], p.x.shape()[1], state[1]}}};
   types.insert(types.end(), kind.states, Type{p.x.dtype(), state});
+  types.insert(types.end(), kind.saved, types[0]);
   return types;
 }
 
@@ -99,17 +97,21 @@ Tensor gate(const Tensor& gates, int64_t index, int64_t hidden) {
   return narrow(gates, 1, index * hidden, (index + 1) * hidden);
 }
 
-// Runs `step` over the projected input.
+// Runs `step` over the projected input; it gives the next states and what is saved.
 template <class Step>
 Tensors recur(const Node& node, const Parts& p, const Tensor& projected, const Step& step) {
-  ScanResult result = scan(
-      [&](const Tensors& states, const Tensors& xs) -> ScanStep {
-        Tensors next = step(states, xs[0]);
-        return {next, {next[0]}};
-      },
-      p.states, {projected}, {.reverse = node.attr<RecurrentAttrs>().reverse});
+  auto body = [&](const Tensors& states, const Tensors& xs) -> ScanStep {
+    Tensors next = step(states, xs[0]);
+    auto saved = next.begin() + static_cast<std::ptrdiff_t>(states.size());
+    Tensors ys = {next[0]};
+    ys.insert(ys.end(), saved, next.end());
+    return {Tensors(next.begin(), saved), ys};
+  };
+  ScanResult result =
+      scan(body, p.states, {projected}, {.reverse = node.attr<RecurrentAttrs>().reverse});
   Tensors outputs = {result.ys[0]};
   outputs.insert(outputs.end(), result.carries.begin(), result.carries.end());
+  outputs.insert(outputs.end(), result.ys.begin() + 1, result.ys.end());
   return outputs;
 }
 
@@ -138,7 +140,7 @@ Tensors decompose_lstm(const Node& node, const Tensors& in) {
     Tensor i = sigmoid(gate(gates, 0, size)), f = sigmoid(gate(gates, 1, size));
     Tensor g = tanh(gate(gates, 2, size)), o = sigmoid(gate(gates, 3, size));
     Tensor cell = f * states[1] + i * g;
-    return {o * tanh(cell), cell};
+    return {o * tanh(cell), cell, cell, i, f, g, o};
   });
 }
 
@@ -152,15 +154,17 @@ Tensors decompose_gru(const Node& node, const Tensors& in) {
     Tensor inner = hidden_product(h, p) + w.hidden_bias;
     Tensor r = sigmoid(gate(x, 0, size) + gate(inner, 0, size));
     Tensor z = sigmoid(gate(x, 1, size) + gate(inner, 1, size));
-    Tensor n = tanh(gate(x, 2, size) + r * gate(inner, 2, size));
-    return {n + z * (h - n)};
+    Tensor new_inner = gate(inner, 2, size);
+    Tensor n = tanh(gate(x, 2, size) + r * new_inner);
+    return {n + z * (h - n), r, z, n, new_inner};
   });
 }
 
 template <const Kind& kind>
-constexpr OpDef recurrent_op(decltype(OpDef::decompose) decompose) {
+constexpr OpDef recurrent_op(decltype(OpDef::decompose) decompose, decltype(OpDef::vjp) vjp) {
   return {.name = kind.name,
           .infer = infer_recurrent<kind>,
+          .vjp = vjp,
           .decompose = decompose,
           .cost = recurrent_cost<kind>,
           .read_attrs = Attrs::read<RecurrentAttrs>};
@@ -196,7 +200,7 @@ RecurrentResult build(const OpDef& def, const Kind& kind, const Tensor& x,
   Tensors outputs = make_node(def, inputs, RecurrentAttrs{options.reverse, activation});
   if (single) {
     outputs[0] = squeeze(outputs[0], 1);
-    for (size_t i = 1; i < outputs.size(); ++i) outputs[i] = squeeze(outputs[i], 0);
+    for (size_t i = 1; i <= kind.states; ++i) outputs[i] = squeeze(outputs[i], 0);
   } else if (options.batch_first) {
     outputs[0] = swap_axes(outputs[0], 0, 1);
   }
@@ -204,9 +208,9 @@ RecurrentResult build(const OpDef& def, const Kind& kind, const Tensor& x,
 }
 }  // namespace
 
-const OpDef rnn_def = recurrent_op<rnn_kind>(decompose_rnn);
-const OpDef lstm_def = recurrent_op<lstm_kind>(decompose_lstm);
-const OpDef gru_def = recurrent_op<gru_kind>(decompose_gru);
+const OpDef rnn_def = recurrent_op<rnn_kind>(decompose_rnn, nullptr);
+const OpDef lstm_def = recurrent_op<lstm_kind>(decompose_lstm, recurrent::lstm_vjp);
+const OpDef gru_def = recurrent_op<gru_kind>(decompose_gru, recurrent::gru_vjp);
 
 RecurrentResult rnn(const Tensor& x, const RecurrentWeights& weights, const Tensor& hidden,
                     const RecurrentOptions& options, const std::string& activation) {

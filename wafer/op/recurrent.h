@@ -41,7 +41,13 @@ RecurrentResult gru(const Tensor& x, const RecurrentWeights& weights, const Tens
                     const RecurrentOptions& options = {});
 
 // Ops rnn, gru: x [time, batch, features], hidden, weights input, hidden, biases input, hidden ->
-// outputs, final hidden. Op lstm: the cell after hidden, among inputs and outputs.
+// outputs, final hidden. Op lstm: the cell after hidden, among inputs and outputs. Further outputs
+// [time, batch, hidden] are what the gradient needs: of lstm the cells and the gates i, f, g, o, of
+// gru the gates r, z, n and U h + d of the new state.
+// Op lstm_gradient: gradients of outputs, hidden, cell; x, hidden, cell, weights input, hidden;
+// outputs, cells, i, f, g, o -> gradients of x, hidden, cell, both weights, either bias.
+// Op gru_gradient: gradients of outputs, hidden; x, hidden, weights input, hidden; outputs, r, z,
+// n, U h + d -> gradients of x, hidden, both weights, both biases.
 struct RecurrentAttrs {
   bool reverse = false;
   std::string activation = "tanh";  // or relu, of rnn alone
