@@ -47,7 +47,8 @@ std::vector<OpCase> conv_cases() {
                      .dtypes = floats(),
                      .grad = !large,  // finite differences of every weight would take long
                      .tolerance = 32,
-                     .of_largest = true});
+                     .of_largest = true,
+                     .magnitude = 4});
   };
   for (const Geometry& g : geometries()) {
     bool large = g.weight[0] * g.weight[1] > 200;

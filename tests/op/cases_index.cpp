@@ -15,7 +15,8 @@ std::vector<OpCase> index_cases() {
                      .build = std::move(build),
                      .dtypes = dtypes,
                      .tolerance = 16,
-                     .of_largest = true});
+                     .of_largest = true,
+                     .magnitude = 2});
   };
   // Indices of a dimension of size n, from its end too.
   auto indices = [](Sizes sizes, int64_t n, DType dtype = DType::i64) {

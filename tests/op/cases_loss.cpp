@@ -17,7 +17,8 @@ std::vector<OpCase> loss_cases() {
                      .build = std::move(build),
                      .dtypes = floats(),
                      .tolerance = 32,
-                     .of_largest = true});
+                     .of_largest = true,
+                     .magnitude = 2});
     return cases.back();
   };
   struct Case {

@@ -17,7 +17,8 @@ std::vector<OpCase> matmul_cases() {
                          },
                      .dtypes = numbers(),
                      .tolerance = 16,
-                     .of_largest = true});
+                     .of_largest = true,
+                     .magnitude = 4});
   };
   for (bool ta : {false, true}) {
     for (bool tb : {false, true}) {
@@ -42,7 +43,8 @@ std::vector<OpCase> matmul_cases() {
                    .build = [](const auto& in) { return std::vector{linear(in[0], in[1], in[2])}; },
                    .dtypes = floats(),
                    .tolerance = 16,
-                   .of_largest = true});
+                   .of_largest = true,
+                   .magnitude = 4});
   return cases;
 }
 

@@ -19,7 +19,8 @@ std::vector<OpCase> norm_cases() {
                      .build = std::move(build),
                      .dtypes = floats(),
                      .tolerance = 64,
-                     .of_largest = true});
+                     .of_largest = true,
+                     .magnitude = 2});
   };
   for (const Sizes& sizes : {Sizes{6, 3}, Sizes{4, 2, 5}, Sizes{3, 4, 2, 5}, Sizes{2, 17, 3, 3}}) {
     Sizes channels = {sizes[1]};

@@ -46,7 +46,8 @@ std::vector<OpCase> pool_cases() {
                        .dtypes = dtypes,
                        .second = second,
                        .tolerance = 16,
-                       .of_largest = true});
+                       .of_largest = true,
+                       .magnitude = 2});
     };
     // Separated in bf16 too: whole numbers.
     double range = 1.0 * static_cast<double>(Shape(g.x).elements()) / 2;
@@ -83,7 +84,8 @@ std::vector<OpCase> pool_cases() {
                      },
                      .dtypes = floats(),
                      .tolerance = 16,
-                     .of_largest = true});
+                     .of_largest = true,
+                     .magnitude = 2});
     cases.push_back({.op = divides ? "max_pool" : "reduce_max",
                      .name = "adaptive " + text(a.x) + " to " + text(a.to),
                      .inputs = {{a.x, -30, 30, Fill::separated}},

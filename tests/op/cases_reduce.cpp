@@ -44,7 +44,8 @@ std::vector<OpCase> reduce_cases() {
                        keep](const auto& in) { return std::vector{build(in[0], over, keep)}; },
              .dtypes = dtypes,
              .tolerance = tolerance,
-             .of_largest = true});
+             .of_largest = true,
+             .magnitude = 2});
       }
     }
   };
@@ -78,7 +79,8 @@ std::vector<OpCase> reduce_cases() {
              },
          .dtypes = floats(),
          .tolerance = 32,
-         .of_largest = true});
+         .of_largest = true,
+         .magnitude = 2});
   }
 
   using Along = Tensor (*)(const Tensor&, int);
@@ -93,7 +95,8 @@ std::vector<OpCase> reduce_cases() {
                        .dtypes = all_dtypes(),
                        .grad = grad,
                        .tolerance = 16,
-                       .of_largest = true});
+                       .of_largest = true,
+                       .magnitude = 2});
     }
     if (!empty) return;
     cases.push_back(cases.back());

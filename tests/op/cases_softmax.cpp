@@ -24,7 +24,8 @@ std::vector<OpCase> softmax_cases() {
                                       const auto& in) { return std::vector{build(in[0], axis)}; },
                          .dtypes = floats(),
                          .tolerance = 32,
-                         .of_largest = true});
+                         .of_largest = true,
+                         .magnitude = 2});
       }
     }
   }
