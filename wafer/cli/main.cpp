@@ -29,11 +29,15 @@ int run(int argc, char** argv) {
                "wafer"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "wafer 0.1.0");
+  add_devices(app);
+  add_select(app);
   add_check(app);
   add_train(app);
   add_infer(app);
   add_eval(app);
+  add_bench(app);
   add_data(app);
+  add_doctor(app);
   add_demo(app);
   try {
     app.parse(argc, argv);

@@ -22,6 +22,7 @@ struct StepInfo {
   std::string path;    // module path
   std::string kernel;  // what computes it, for example "onednn:brgconv" or "portable"
   Cost cost;
+  const Node* node = nullptr;  // of the lowered graph, which the artifact keeps alive; may be null
 };
 
 // A compiled graph. Immutable and re-entrant; owns no scratch memory.

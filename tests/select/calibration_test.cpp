@@ -1,0 +1,207 @@
+#include "wafer/select/calibration.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+
+#include "wafer/io/file.h"
+#include "wafer/op/conv.h"
+#include "wafer/op/elementwise.h"
+#include "wafer/op/layout.h"
+#include "wafer/op/matmul.h"
+#include "wafer/op/reduce.h"
+#include "wafer/runtime/registry.h"
+#include "wafer/select/runner.h"
+
+namespace wafer::select {
+namespace {
+
+namespace fs = std::filesystem;
+
+Tensor real(const Shape& shape) {
+  return make_input({DType::f32, shape}, "x");
+}
+
+// A folder of its own for each test, and WAFER_CACHE set to it.
+class CacheFolder : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / str("wafer-select-", ::getpid(), "-",
+                                              testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::create_directories(folder_);
+    ::setenv("WAFER_CACHE", folder_.c_str(), 1);
+  }
+  void TearDown() override {
+    ::unsetenv("WAFER_CACHE");
+    fs::remove_all(folder_);
+  }
+  std::vector<fs::path> files() const {
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(folder_)) found.push_back(entry.path());
+    return found;
+  }
+  fs::path folder_;
+};
+
+Calibration example() {
+  Calibration c;
+  c.device = "cpu: example";
+  c.threads = 3;
+  c.flops_per_second = 1e11;
+  c.bandwidth = {{1e4, 1e11}, {1e6, 4e10}, {1e8, 1e10}};
+  c.element_seconds = {{"add f32", 1e-10}, {"exp f32", 1e-9}};
+  c.run_seconds = 1e-6;
+  c.step_seconds = 2e-7;
+  c.iteration_seconds = 3e-7;
+  c.samples = {{"matmul", {6, 6, 6, 0, 0, 1}, 1.5}, {"conv", {10, 5, 6, 3}, 2.25}};
+  return c;
+}
+
+TEST(Work, SizesOfAConvolutionAreThoseSeenForward) {
+  ConvOptions options{.padding = {1}};
+  Tensor y = conv(real(Shape{8, 4, 16, 16}), real(Shape{32, 4, 3, 3}), {}, options);
+  Work forward = work_of(y.node());
+  EXPECT_EQ(forward.kind, "conv");
+  EXPECT_DOUBLE_EQ(forward.size[0], 11);  // 8 images of 256 positions
+  EXPECT_DOUBLE_EQ(forward.size[1], 2);
+  EXPECT_DOUBLE_EQ(forward.size[2], 5);
+  EXPECT_DOUBLE_EQ(forward.size[3], std::log2(9.0));
+  EXPECT_DOUBLE_EQ(forward.flops, 2.0 * 8 * 256 * 32 * 4 * 9);
+
+  const auto& attrs = y.node().attr<ConvAttrs>();
+  Work by_weight = work_of(conv_weight_gradient(real(Shape{8, 4, 16, 16}), y, Shape{32, 4, 3, 3}, attrs).node());
+  EXPECT_EQ(by_weight.kind, "conv_weight_gradient");
+  EXPECT_EQ(by_weight.size, forward.size);
+  EXPECT_DOUBLE_EQ(by_weight.flops, forward.flops);
+}
+
+TEST(Work, ReductionsDifferByTheirAxes) {
+  Tensor x = real(Shape{8, 16, 4});
+  EXPECT_EQ(work_of(reduce_sum(x, {2}).node()).kind, "reduce_sum last");
+  EXPECT_EQ(work_of(reduce_sum(x, {0}).node()).kind, "reduce_sum first");
+  EXPECT_EQ(work_of(reduce_sum(x, {1}).node()).kind, "reduce_sum inner");
+  EXPECT_EQ(work_of(reduce_sum(x, {0, 2}).node()).kind, "reduce_sum both");
+  EXPECT_EQ(work_of(reduce_sum(x).node()).kind, "reduce_sum all");
+}
+
+TEST(Work, AFusedGroupCountsEachOpInside) {
+  Tensor a = real(Shape{100}), x = real(Shape{100});
+  auto group = std::make_shared<Graph>();
+  group->inputs = {a};
+  group->outputs = {exp(a + a)};
+  Work work = work_of(fuse(group, {x})[0].node());
+  ASSERT_EQ(work.elements.size(), 2u);
+  EXPECT_EQ(work.elements[0], (std::pair<std::string, double>{"add f32", 100}));
+  EXPECT_EQ(work.elements[1], (std::pair<std::string, double>{"exp f32", 100}));
+  Calibration c = example();
+  EXPECT_DOUBLE_EQ(c.ideal_seconds(work, 0), c.step_seconds + 100 * (1e-10 + 1e-9));
+  EXPECT_DOUBLE_EQ(c.ideal_seconds(work, 1), c.step_seconds + 1);
+}
+
+TEST(Calibration, BandwidthIsInterpolatedBetweenSizes) {
+  Calibration c = example();
+  EXPECT_DOUBLE_EQ(c.bandwidth_at(1), 1e11);
+  EXPECT_DOUBLE_EQ(c.bandwidth_at(1e6), 4e10);
+  EXPECT_NEAR(c.bandwidth_at(1e7), 2e10, 1);  // the geometric mean half-way
+  EXPECT_DOUBLE_EQ(c.bandwidth_at(1e12), 1e10);
+}
+
+TEST(Calibration, InputsOfTheGraphAreReadFromFartherAway) {
+  Tensor x = real(Shape{64, 64}), w = real(Shape{64, 64});
+  MemoryPlan memory{.inputs = 90'000'000, .outputs = 0, .constants = 0, .arena = 10'000'000, .unshared = 0};
+  Traffic both = traffic_of(matmul(x, w).node(), memory), one = traffic_of(matmul(exp(x), w).node(), memory);
+  EXPECT_DOUBLE_EQ(both.state_share, 1);
+  EXPECT_DOUBLE_EQ(one.state_share, 0.5);
+  EXPECT_DOUBLE_EQ(one.state_bytes, 1e8);
+  Calibration c = example();
+  Work work{"matmul", 0, 1e6, {}, {}};
+  EXPECT_DOUBLE_EQ(memory_seconds(c, work, both), 1e6 / 1e10);
+  EXPECT_NEAR(memory_seconds(c, work, one), 0.5e6 / 1e10 + 0.5e6 / 2e10, 1e-9);
+}
+
+TEST_F(CacheFolder, ACalibrationIsReadAsItWasWritten) {
+  Calibration c = example();
+  save_calibration(c, folder_ / "c.json");
+  Calibration read = load_calibration(folder_ / "c.json");
+  EXPECT_EQ(read.device, c.device);
+  EXPECT_EQ(read.threads, c.threads);
+  EXPECT_EQ(read.flops_per_second, c.flops_per_second);
+  EXPECT_EQ(read.bandwidth, c.bandwidth);
+  EXPECT_EQ(read.element_seconds, c.element_seconds);
+  EXPECT_EQ(read.run_seconds, c.run_seconds);
+  EXPECT_EQ(read.step_seconds, c.step_seconds);
+  EXPECT_EQ(read.iteration_seconds, c.iteration_seconds);
+  ASSERT_EQ(read.samples.size(), 2u);
+  EXPECT_EQ(read.samples[1].kind, "conv");
+  EXPECT_EQ(read.samples[1].size, c.samples[1].size);
+  EXPECT_EQ(read.samples[1].ratio, 2.25);
+}
+
+TEST_F(CacheFolder, AFileThatIsNoCalibrationIsAnErrorNamingIt) {
+  fs::path path = folder_ / "c.json";
+  save_calibration(example(), path);
+  std::string good = io::read_text_file(path);
+  auto expect_error = [&](const std::string& text) {
+    std::ofstream(path) << text;
+    try {
+      load_calibration(path);
+      FAIL() << text;
+    } catch (const UserError& error) {
+      EXPECT_NE(std::string(error.what()).find("c.json"), std::string::npos) << error.what();
+    }
+  };
+  expect_error("");
+  expect_error("[]");
+  expect_error(good.substr(0, good.size() / 2));
+  std::string negative = good;
+  negative.replace(negative.find("\"flops_per_second\":") + 19, 1, "-");
+  expect_error(negative);
+  std::string other = good;
+  other.replace(other.find("\"format\":") + 9, 1, "0");
+  expect_error(other);
+}
+
+// The reference device is slow: what counts here is the cache, not the rates.
+TEST_F(CacheFolder, MeasuringIsDoneOnceAndADamagedCacheIsMeasuredAgain) {
+  auto reference = device("reference");
+  auto first = calibrate(*reference, 1);
+  ASSERT_EQ(files().size(), 1u);
+  auto second = calibrate(*reference, 1);
+  EXPECT_EQ(first->flops_per_second, second->flops_per_second);
+  EXPECT_EQ(first->element_seconds, second->element_seconds);
+  std::ofstream(files()[0]) << "{}";
+  testing::internal::CaptureStderr();
+  auto third = calibrate(*reference, 1);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("measuring again"), std::string::npos);
+  EXPECT_GT(third->flops_per_second, 0);
+  EXPECT_EQ(load_calibration(files()[0]).flops_per_second, third->flops_per_second);
+}
+
+TEST(Runner, TimesAreSortedAndPercentilesAmongThem) {
+  Tensor x = real(Shape{1000});
+  Graph graph;
+  graph.inputs = {x};
+  graph.outputs = {exp(x)};
+  auto reference = device("reference");
+  Runner runner(*reference, reference->target().compile(graph, {}));
+  auto times = measure(runner, 0, 9);
+  ASSERT_EQ(times.size(), 9u);
+  EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
+  EXPECT_GT(times.front(), 0);
+  EXPECT_EQ(percentile(times, 0.5), times[4]);
+  EXPECT_EQ(percentile(times, 1), times[8]);
+}
+
+TEST(Runner, TheNumberOfThreadsIsRestored) {
+  int before = thread_count();
+  {
+    ThreadScope scope(before + 3);
+    EXPECT_EQ(thread_count(), before + 3);
+  }
+  EXPECT_EQ(thread_count(), before);
+}
+
+}  // namespace
+}  // namespace wafer::select

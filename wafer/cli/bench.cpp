@@ -1,0 +1,153 @@
+#include <cstdio>
+#include <iostream>
+
+#include "wafer/base/strings.h"
+#include "wafer/base/threads.h"
+#include "wafer/cli/command.h"
+#include "wafer/cli/model_argument.h"
+#include "wafer/eval/profile.h"
+#include "wafer/io/file.h"
+#include "wafer/runtime/peak.h"
+#include "wafer/runtime/registry.h"
+#include "wafer/select/runner.h"
+
+namespace wafer::cli {
+
+namespace {
+struct Arguments {
+  ModelArgument model;
+  bool train = false, infer = false, profile = false;
+  double seconds = 3;
+  std::string trace;
+};
+
+Graph graph_for(const Arguments& arguments, OpenedModel& opened) {
+  Type input = with_batch(opened.input, arguments.model.batch_size);
+  Objective objective = opened.objective();
+  if (arguments.infer) return inference_graph(*objective.module, objective.forward, input);
+  return train_step_graph(objective, optim::Adam(), {}, input, with_batch(opened.target, arguments.model.batch_size));
+}
+
+eval::Profile empty_profile(const Artifact& artifact, Device& device) {
+  eval::Profile profile;
+  profile.device = device.info().name + ": " + device.info().description;
+  if (auto peaks = measured_peaks(device)) {
+    profile.peak_gflops = peaks->f32_flops * 1e-9;
+    profile.peak_gbytes = peaks->memory_bytes * 1e-9;
+  }
+  for (size_t i = 0; i < artifact.steps.size(); ++i) {
+    const StepInfo& step = artifact.steps[i];
+    profile.nodes.push_back(
+        {str(step.op, "#", i), step.path, step.op, step.kernel, 0, 0, step.cost.flops, step.cost.bytes});
+  }
+  return profile;
+}
+
+// Runs with the observer: seconds and calls of each node, and the spans of the last run.
+std::vector<eval::TraceEvent> observe(select::Runner& runner, eval::Profile& profile, double seconds) {
+  std::vector<eval::TraceEvent> events;
+  double at = 0;
+  RunObserver observer = [&](const StepResult& step) {
+    eval::ProfileNode& node = profile.nodes[step.step];
+    ++node.calls;
+    node.seconds += step.seconds;
+    events.push_back({node.op, "kernel", at, step.seconds, 0, {{"module", node.module}, {"kernel", node.kernel}}});
+    at += step.seconds;
+  };
+  while (profile.steps < 5 || profile.wall_seconds < seconds) {
+    events.clear();
+    at = 0;
+    profile.wall_seconds += runner.run(&observer);
+    ++profile.steps;
+  }
+  // Costs count once for each call.
+  for (eval::ProfileNode& node : profile.nodes) {
+    node.flops *= static_cast<double>(node.calls);
+    node.bytes *= static_cast<double>(node.calls);
+  }
+  return events;
+}
+
+// The least time that the measured roofline allows for all steps.
+double roofline(const eval::Profile& profile) {
+  double seconds = 0;
+  for (const auto& node : profile.nodes)
+    seconds += eval::roofline_seconds(profile, node.flops, node.bytes).value_or(0);
+  return seconds;
+}
+
+Outcome run_bench(const Arguments& arguments) {
+  OpenedModel opened = open_model(arguments.model);
+  auto device = default_device();
+  auto artifact = device->target().compile(graph_for(arguments, opened), {.threads = thread_count()});
+  select::Runner runner(*device, artifact);
+  eval::Profile profile = empty_profile(*artifact, *device);
+  double flops = 0;
+  for (const auto& node : profile.nodes) flops += node.flops;
+  double least = roofline(profile);
+
+  auto times = select::measure(runner, arguments.seconds, 10);
+  double mean = 0;
+  for (double t : times) mean += t / static_cast<double>(times.size());
+  double p50 = select::percentile(times, 0.5), p90 = select::percentile(times, 0.9);
+  double p99 = select::percentile(times, 0.99);
+  auto batch = static_cast<double>(arguments.model.batch_size);
+  const MemoryPlan& m = artifact->memory;
+  size_t memory = m.inputs + m.outputs + m.constants + m.arena;
+
+  std::printf("%s of %s, batch %lld, f32, on %s\n", arguments.infer ? "inference" : "train step",
+              arguments.model.model.c_str(), static_cast<long long>(arguments.model.batch_size),
+              profile.device.c_str());
+  std::printf("  compile      %.1f ms, %zu steps\n", artifact->compile_seconds * 1e3, artifact->steps.size());
+  std::printf("  runs         %zu in %.1f s\n", times.size(), mean * static_cast<double>(times.size()));
+  std::printf("  latency      min %.3f  p50 %.3f  p90 %.3f  p99 %.3f  max %.3f ms\n", times.front() * 1e3, p50 * 1e3,
+              p90 * 1e3, p99 * 1e3, times.back() * 1e3);
+  std::printf("  throughput   %s examples/s\n", human_count(static_cast<int64_t>(batch / mean)).c_str());
+  std::printf("  arithmetic   %.3f GFLOP a run, %.1f GFLOP/s\n", flops * 1e-9, flops / p50 * 1e-9);
+  if (profile.peak_gflops) {
+    std::printf("  roofline     %.0f %% of what %.0f GFLOP/s and %.1f GB/s (measured) allow\n", 100 * least / p50,
+                *profile.peak_gflops, *profile.peak_gbytes);
+  }
+  std::printf("  memory       %s planned\n", human_bytes(static_cast<double>(memory)).c_str());
+
+  Outcome outcome;
+  outcome.json = {{"model", arguments.model.model},
+                  {"mode", arguments.infer ? "infer" : "train"},
+                  {"device", device->info().name},
+                  {"threads", thread_count()},
+                  {"batch_size", arguments.model.batch_size},
+                  {"runs", times.size()},
+                  {"compile_ms", artifact->compile_seconds * 1e3},
+                  {"step_ms", {{"min", times.front() * 1e3}, {"p50", p50 * 1e3}, {"p90", p90 * 1e3}, {"p99", p99 * 1e3}}},
+                  {"samples_per_second", batch / mean},
+                  {"gflops", flops / p50 * 1e-9},
+                  {"memory_bytes", memory}};
+  if (profile.peak_gflops) outcome.json["roofline_percent"] = 100 * least / p50;
+  if (arguments.profile || !arguments.trace.empty()) {
+    auto events = observe(runner, profile, std::min(arguments.seconds, 2.0));
+    if (arguments.profile) std::cout << "\n" << eval::profile_text(profile);
+    if (!arguments.trace.empty()) {
+      io::write_file_atomic(arguments.trace, eval::chrome_trace(events));
+      std::cout << "trace of one run: " << arguments.trace << " (opens in Perfetto)\n";
+      outcome.json["trace"] = arguments.trace;
+    }
+  }
+  std::fflush(stdout);
+  return outcome;
+}
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = add_command(app, "bench", "measure a model's train step or inference on made-up data",
+                              "wafer bench cnn --batch-size 64 --train --profile",
+                              [arguments](const Common&) { return run_bench(*arguments); });
+  add_model_options(*command, arguments->model);
+  auto* train = command->add_flag("--train", arguments->train, "the train step with Adam (default)");
+  command->add_flag("--infer", arguments->infer, "the model alone")->excludes(train);
+  command->add_option("--seconds", arguments->seconds, "how long to measure")->check(CLI::PositiveNumber);
+  command->add_flag("--profile", arguments->profile, "time by layer and kernel, with its share of the roofline");
+  command->add_option("--trace", arguments->trace, "write one run as a trace for Perfetto");
+}
+
+}  // namespace wafer::cli

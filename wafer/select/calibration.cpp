@@ -1,0 +1,205 @@
+#include "wafer/select/calibration.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "wafer/op/control_flow.h"
+#include "wafer/op/op.h"
+#include "wafer/runtime/compile_cache.h"
+#include "wafer/select/calibration_graphs.h"
+#include "wafer/select/runner.h"
+
+namespace wafer::select {
+
+namespace {
+using Clock = std::chrono::steady_clock;
+
+// One step as it was measured.
+struct Measured {
+  Work work;
+  Traffic traffic;
+  double seconds;
+};
+
+// Machines with other work on them disturb some runs: the lower quarter counts.
+constexpr double share = 0.25;
+
+class Measurement {
+ public:
+  Measurement(Device& device, int threads, double seconds)
+      : device_(device), threads_(threads), seconds_(seconds), start_(Clock::now()) {
+    result_.device = device.info().name + ": " + device.info().description;
+    result_.threads = threads;
+  }
+
+  Calibration run() {
+    overheads();
+    bandwidth();
+    element_rates();
+    auto graphs = calibration_graphs();
+    for (size_t i = 0; i < graphs.size(); ++i) {
+      double left = seconds_ - elapsed();
+      // Each graph gets its part of the time that is left.
+      observe(graphs[i], std::max(left, 0.0) / static_cast<double>(graphs.size() - i));
+    }
+    finish();
+    return std::move(result_);
+  }
+
+ private:
+  double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+  std::shared_ptr<const Artifact> compile(const Graph& graph) {
+    return device_.target().compile(graph, {.threads = threads_});
+  }
+
+  double time_of(const Graph& graph, double seconds, int least = 3) {
+    Runner runner(device_, compile(graph));
+    return percentile(measure(runner, seconds, least), share);
+  }
+
+  void overheads() {
+    result_.run_seconds = time_of(identity_graph(), 0.002, 20);
+    Runner runner(device_, compile(smallest_step_graph()));
+    result_.step_seconds = step_times(runner, 0.002, 20).at(0);
+    double short_scan = time_of(scan_graph(8), 0.005), long_scan = time_of(scan_graph(136), 0.01);
+    double turn = std::max(long_scan - short_scan, 0.0) / 128;
+    result_.iteration_seconds = std::max(turn - result_.step_seconds, 0.0);
+  }
+
+  // Seconds of each step.
+  std::vector<double> step_times(Runner& runner, double seconds, int least) {
+    std::vector<std::vector<double>> times(runner.artifact().steps.size());
+    RunObserver observer = [&](const StepResult& step) { times[step.step].push_back(step.seconds); };
+    runner.run();
+    auto start = Clock::now();
+    int runs = 0;
+    do {
+      runner.run(&observer);
+    } while (++runs < least || (runs < 50 && std::chrono::duration<double>(Clock::now() - start).count() < seconds));
+    std::vector<double> result;
+    for (auto& values : times) {
+      std::sort(values.begin(), values.end());
+      result.push_back(values.empty() ? 0 : percentile(values, share));
+    }
+    return result;
+  }
+
+  void bandwidth() {
+    for (double bytes = 16e3; bytes < 130e6; bytes *= 4) {
+      Graph graph = stream_graph(static_cast<int64_t>(bytes / 12));
+      double seconds = time_of(graph, 0.01) - result_.run_seconds;
+      result_.bandwidth.emplace_back(bytes, bytes / std::max(seconds, 1e-9));
+      if (seconds > 0.05) break;
+    }
+    // A larger working set cannot be faster, but small ones are bound by the overhead of a step.
+    for (size_t i = result_.bandwidth.size() - 1; i-- > 0;) {
+      auto& [bytes, rate] = result_.bandwidth[i];
+      rate = std::max(rate, result_.bandwidth[i + 1].second);
+    }
+  }
+
+  void element_rates() {
+    constexpr int64_t count = 16384;
+    for (auto& [name, graph] : element_graphs(count)) {
+      auto artifact = compile(graph);
+      if (artifact->steps.empty()) continue;
+      Runner runner(device_, artifact);
+      double seconds = 0;
+      for (double step : step_times(runner, 0.001, 4)) seconds += step;
+      seconds = std::max(seconds - result_.step_seconds, 1e-9);
+      result_.element_seconds[name] = seconds / static_cast<double>(count);
+    }
+  }
+
+  void observe(const Graph& graph, double seconds) {
+    auto artifact = compile(graph);
+    Runner runner(device_, artifact);
+    auto times = step_times(runner, seconds * 0.7, 2);
+    for (size_t i = 0; i < times.size(); ++i) {
+      const Node* node = artifact->steps[i].node;
+      if (!node) continue;
+      if (node->is(op::scan)) {
+        observe(*node->subgraphs[0], 0.005);
+        continue;
+      }
+      measured_.push_back({work_of(*node), traffic_of(*node, artifact->memory), times[i]});
+    }
+    kept_.push_back(artifact);
+  }
+
+  void finish() {
+    result_.flops_per_second = 1;
+    for (const Measured& m : measured_) {
+      if (m.work.elementwise()) continue;
+      result_.flops_per_second = std::max(result_.flops_per_second, m.work.flops / std::max(m.seconds, 1e-9));
+    }
+    for (const Measured& m : measured_) {
+      double ideal = result_.ideal_seconds(m.work, memory_seconds(result_, m.work, m.traffic));
+      result_.samples.push_back({m.work.kind, m.work.size, std::max(m.seconds, 1e-9) / ideal});
+    }
+  }
+
+  Device& device_;
+  int threads_;
+  double seconds_;
+  Clock::time_point start_;
+  Calibration result_;
+  std::vector<Measured> measured_;
+  std::vector<std::shared_ptr<const Artifact>> kept_;
+};
+}  // namespace
+
+double Calibration::bandwidth_at(double bytes) const {
+  WAFER_CHECK(!bandwidth.empty(), "a calibration without bandwidths");
+  if (bytes <= bandwidth.front().first) return bandwidth.front().second;
+  for (size_t i = 1; i < bandwidth.size(); ++i) {
+    if (bytes > bandwidth[i].first) continue;
+    auto [low, low_rate] = bandwidth[i - 1];
+    auto [high, high_rate] = bandwidth[i];
+    double part = std::log(bytes / low) / std::log(high / low);
+    return low_rate * std::pow(high_rate / low_rate, part);
+  }
+  return bandwidth.back().second;
+}
+
+double Calibration::ideal_seconds(const Work& work, double memory_seconds) const {
+  double compute = work.flops / flops_per_second;
+  if (work.elementwise()) {
+    compute = 0;
+    for (const auto& [name, count] : work.elements) {
+      auto found = element_seconds.find(name);
+      if (found == element_seconds.end()) found = element_seconds.find("add f32");
+      if (found != element_seconds.end()) compute += found->second * count;
+    }
+  }
+  return step_seconds + std::max(compute, memory_seconds);
+}
+
+Traffic traffic_of(const Node& node, const MemoryPlan& memory) {
+  Traffic traffic;
+  double state = 0, all = 0;
+  for (const Tensor& input : node.inputs) {
+    auto bytes = static_cast<double>(input.type().bytes());
+    all += bytes;
+    if (input.node().is(op::input)) state += bytes;
+  }
+  traffic.state_share = all > 0 ? state / all : 0;
+  traffic.arena_bytes = static_cast<double>(memory.arena);
+  traffic.state_bytes = static_cast<double>(memory.arena + memory.inputs + memory.outputs);
+  return traffic;
+}
+
+double memory_seconds(const Calibration& calibration, const Work& work, const Traffic& traffic) {
+  double state = work.bytes * traffic.state_share, arena = work.bytes - state;
+  return state / calibration.bandwidth_at(traffic.state_bytes) +
+         arena / calibration.bandwidth_at(traffic.arena_bytes);
+}
+
+Calibration measure_calibration(Device& device, int threads, double seconds) {
+  ThreadScope scope(threads);
+  return Measurement(device, threads, seconds).run();
+}
+
+}  // namespace wafer::select

@@ -1,0 +1,67 @@
+#pragma once
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "wafer/runtime/device.h"
+#include "wafer/select/work.h"
+
+namespace wafer::select {
+
+// How long a step took beside its ideal time.
+struct Sample {
+  std::string kind;          // of its Work
+  std::vector<double> size;  // of its Work
+  double ratio = 1;          // measured / ideal seconds
+};
+
+// What a device was measured to do with a number of threads: enough to predict graphs by their
+// flops and bytes.
+struct Calibration {
+  std::string device;  // name and description of the device
+  int threads = 1;
+  double flops_per_second = 0;                       // best of all convolutions and products, f32
+  std::vector<std::pair<double, double>> bandwidth;  // (bytes in use, bytes a second), ascending
+  std::map<std::string, double> element_seconds;     // of one element in cache, by element_op
+  double run_seconds = 0;                            // of a run that does nothing
+  double step_seconds = 0;                           // of the smallest step
+  double iteration_seconds = 0;                      // of a turn of a scan, besides its steps
+  std::vector<Sample> samples;
+
+  // Bytes a second where `bytes` are in use, between the two nearest that were measured.
+  double bandwidth_at(double bytes) const;
+
+  // The least time that the roofline (Williams et al. 2009) allows, plus step_seconds: the larger of
+  // flops over the best rate (for element-wise work the sum over its ops of elements times
+  // element_seconds) and `memory_seconds`, the time of moving work.bytes.
+  double ideal_seconds(const Work& work, double memory_seconds) const;
+};
+
+// Where a step's operands come from, which decides how fast they are read.
+struct Traffic {
+  double state_share = 0;  // of the bytes that are the graph's own inputs
+  double state_bytes = 0;  // in use by inputs, outputs and all between them
+  double arena_bytes = 0;  // in use between steps
+};
+Traffic traffic_of(const Node& node, const MemoryPlan& memory);
+double memory_seconds(const Calibration& calibration, const Work& work, const Traffic& traffic);
+
+// Measures now, in less than `seconds` (but at least once each).
+Calibration measure_calibration(Device& device, int threads, double seconds = 1.5);
+
+// From the cache on disk (WAFER_CACHE, else ~/.cache/wafer), else measured and kept there. A cached
+// one counts for the same device, threads and build of this library; one that cannot be read is
+// measured again.
+std::shared_ptr<const Calibration> calibrate(Device& device, int threads);
+
+// The two halves, for tests. UserError naming the file when it is not such a calibration.
+void save_calibration(const Calibration& calibration, const std::filesystem::path& path);
+Calibration load_calibration(const std::filesystem::path& path);
+
+// WAFER_CACHE, or ~/.cache/wafer; empty when there is neither.
+std::filesystem::path cache_folder();
+
+}  // namespace wafer::select

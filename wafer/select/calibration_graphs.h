@@ -1,0 +1,28 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "wafer/ir/graph.h"
+
+// The graphs that a device is measured on.
+namespace wafer::select {
+
+// No step at all: an input handed through.
+Graph identity_graph();
+// One step on one element.
+Graph smallest_step_graph();
+// A scan of so many turns with one small step each.
+Graph scan_graph(int64_t length);
+// c = a + b over `elements` f32 each: 12 bytes an element.
+Graph stream_graph(int64_t elements);
+// One element-wise op on `elements` elements each, by element_op.
+std::map<std::string, Graph> element_graphs(int64_t elements);
+
+// Train steps of small models and single ops that stand for what models are made of: convolutions
+// and their gradients, products from small to large, pools, reductions, normalisation, attention,
+// recurrence, embedding, random numbers, optimiser updates.
+std::vector<Graph> calibration_graphs();
+
+}  // namespace wafer::select

@@ -1,0 +1,124 @@
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "wafer/base/env.h"
+#include "wafer/base/error.h"
+#include "wafer/base/log.h"
+#include "wafer/io/file.h"
+#include "wafer/select/calibration.h"
+#include "wafer/select/runner.h"
+
+namespace wafer::select {
+
+namespace {
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr int format = 1;
+
+// Other code is calibrated anew: where this library lies, its size and time of change.
+std::string build_stamp() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&save_calibration), &info) == 0 || !info.dli_fname)
+    return "static";
+  std::error_code ignored;
+  fs::path library = info.dli_fname;
+  return str(fs::file_size(library, ignored), " ",
+             fs::last_write_time(library, ignored).time_since_epoch().count());
+}
+
+fs::path file_for(const std::string& device, int threads) {
+  fs::path folder = cache_folder();
+  if (folder.empty()) return {};
+  std::string key = str(device, '\n', threads, '\n', format, '\n', build_stamp());
+  return folder / str("calibration-", std::hash<std::string>()(key), ".json");
+}
+
+// Rates must be positive numbers: a file that was edited or damaged must not lead to nonsense.
+double positive(const Json& value, bool zero_too = false) {
+  auto number = value.get<double>();
+  if (!(number > 0 || (zero_too && number == 0)) || !(number < 1e30))
+    throw std::out_of_range("a rate that is not a positive number");
+  return number;
+}
+}  // namespace
+
+fs::path cache_folder() {
+  if (auto folder = environment("WAFER_CACHE")) return *folder;
+  const char* home = std::getenv("HOME");
+  return home && *home ? fs::path(home) / ".cache" / "wafer" : fs::path();
+}
+
+void save_calibration(const Calibration& c, const fs::path& path) {
+  Json json{{"format", format},
+            {"device", c.device},
+            {"threads", c.threads},
+            {"flops_per_second", c.flops_per_second},
+            {"bandwidth", c.bandwidth},
+            {"element_seconds", c.element_seconds},
+            {"run_seconds", c.run_seconds},
+            {"step_seconds", c.step_seconds},
+            {"iteration_seconds", c.iteration_seconds},
+            {"samples", Json::array()}};
+  for (const Sample& s : c.samples) json["samples"].push_back({{"kind", s.kind}, {"size", s.size}, {"ratio", s.ratio}});
+  std::error_code ignored;
+  fs::create_directories(path.parent_path(), ignored);
+  io::write_file_atomic(path, json.dump());
+}
+
+Calibration load_calibration(const fs::path& path) {
+  try {
+    Json json = Json::parse(io::read_text_file(path, 64 << 20));
+    if (json.at("format") != format) throw std::out_of_range("another format");
+    Calibration c;
+    c.device = json.at("device");
+    c.threads = json.at("threads");
+    c.flops_per_second = positive(json.at("flops_per_second"));
+    for (const Json& point : json.at("bandwidth"))
+      c.bandwidth.emplace_back(positive(point.at(0)), positive(point.at(1)));
+    if (c.bandwidth.empty()) throw std::out_of_range("no bandwidth");
+    for (const auto& [name, value] : json.at("element_seconds").items())
+      c.element_seconds[name] = positive(value);
+    c.run_seconds = positive(json.at("run_seconds"), true);
+    c.step_seconds = positive(json.at("step_seconds"), true);
+    c.iteration_seconds = positive(json.at("iteration_seconds"), true);
+    for (const Json& sample : json.at("samples"))
+      c.samples.push_back({sample.at("kind"), sample.at("size").get<std::vector<double>>(), positive(sample.at("ratio"))});
+    return c;
+  } catch (const UserError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw UserError(path.string(), str("not a calibration of this version: ", error.what()),
+                    {.hint = "remove the file; it is measured again"});
+  }
+}
+
+std::shared_ptr<const Calibration> calibrate(Device& device, int threads) {
+  ThreadScope scope(threads);
+  std::string name = device.info().name + ": " + device.info().description;
+  fs::path path = file_for(name, threads);
+  std::error_code ignored;
+  if (!path.empty() && fs::exists(path, ignored)) {
+    try {
+      Calibration cached = load_calibration(path);
+      if (cached.device == name && cached.threads == threads)
+        return std::make_shared<const Calibration>(std::move(cached));
+    } catch (const UserError& error) {
+      log(LogLevel::warn, str("measuring again: ", error.what()));
+    }
+  }
+  log(LogLevel::info, str("measuring ", name, " with ", threads, " threads"));
+  Calibration measured = measure_calibration(device, threads);
+  if (!path.empty()) {
+    try {
+      save_calibration(measured, path);
+    } catch (const UserError& error) {
+      log(LogLevel::warn, str("the measured rates are not kept: ", error.what()));
+    }
+  }
+  return std::make_shared<const Calibration>(std::move(measured));
+}
+
+}  // namespace wafer::select

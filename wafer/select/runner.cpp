@@ -1,0 +1,66 @@
+#include "wafer/select/runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+
+#include "wafer/base/error.h"
+
+namespace wafer::select {
+
+namespace {
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<std::byte> example_values(const Type& type) {
+  std::vector<std::byte> bytes(type.bytes());
+  if (type.dtype > DType::boolean) return bytes;
+  visit(type.dtype, [&]<class T>(std::type_identity<T>) {
+    auto* values = reinterpret_cast<T*>(bytes.data());
+    for (int64_t i = 0; i < type.elements(); ++i) {
+      int64_t at = i * 37 % 101;
+      values[i] = is_floating(type.dtype) ? static_cast<T>(0.01 + 0.0002 * static_cast<double>(at))
+                                          : static_cast<T>(at % 2);
+    }
+  });
+  return bytes;
+}
+}  // namespace
+
+Runner::Runner(Device& device, std::shared_ptr<const Artifact> artifact)
+    : device_(device), artifact_(std::move(artifact)) {
+  for (const Type& type : artifact_->inputs) {
+    auto storage = device_.allocate(type.bytes());
+    auto bytes = example_values(type);
+    device_.copy_from_host(bytes.data(), *storage, bytes.size());
+    inputs_.push_back(std::move(storage));
+  }
+}
+
+double Runner::run(const RunObserver* observer) {
+  auto start = Clock::now();
+  auto outputs = execute(device_, *artifact_, inputs_, observer);
+  device_.synchronize();
+  return seconds_since(start);
+}
+
+std::vector<double> measure(Runner& runner, double seconds, int least) {
+  runner.run();
+  std::vector<double> times;
+  auto start = Clock::now();
+  do {
+    times.push_back(runner.run());
+  } while (static_cast<int>(times.size()) < least || seconds_since(start) < seconds);
+  std::sort(times.begin(), times.end());
+  return times;
+}
+
+double percentile(const std::vector<double>& sorted, double share) {
+  WAFER_CHECK(!sorted.empty(), "a percentile of nothing");
+  return sorted[static_cast<size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5)];
+}
+
+}  // namespace wafer::select

@@ -1,0 +1,50 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "wafer/base/threads.h"
+#include "wafer/runtime/device.h"
+
+namespace wafer::select {
+
+// Sets the number of threads while alive, and restores it after.
+class ThreadScope {
+ public:
+  explicit ThreadScope(int threads) : saved_(thread_count()), count_(threads) {
+    set_thread_count(threads);
+  }
+  ~ThreadScope() { set_thread_count(saved_); }
+  ThreadScope(const ThreadScope&) = delete;
+  ThreadScope& operator=(const ThreadScope&) = delete;
+
+  int count() const { return count_; }
+
+ private:
+  int saved_, count_;
+};
+
+// An artifact with memory for its inputs, ready to run again and again. Floating inputs hold small
+// positive numbers, integers 0 and 1, so that any graph with at least two classes runs as it would
+// on data.
+class Runner {
+ public:
+  Runner(Device& device, std::shared_ptr<const Artifact> artifact);
+
+  // Runs once and waits; returns seconds.
+  double run(const RunObserver* observer = nullptr);
+  const Artifact& artifact() const { return *artifact_; }
+
+ private:
+  Device& device_;
+  std::shared_ptr<const Artifact> artifact_;
+  std::vector<std::shared_ptr<Storage>> inputs_;
+};
+
+// Seconds of each run, in order of time; runs until `seconds` have passed, at least `least` times
+// and after one run that does not count.
+std::vector<double> measure(Runner& runner, double seconds, int least = 5);
+
+// The value below which `share` of the sorted values lie.
+double percentile(const std::vector<double>& sorted, double share);
+
+}  // namespace wafer::select

@@ -1,0 +1,100 @@
+#include "wafer/select/work.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "wafer/op/conv.h"
+#include "wafer/op/matmul.h"
+#include "wafer/op/op.h"
+#include "wafer/op/reduce.h"
+
+namespace wafer::select {
+
+namespace {
+double log2_of(double value) {
+  return std::log2(std::max(value, 1.0));
+}
+
+double product(const Shape& shape, int from, int to) {
+  double result = 1;
+  for (int i = from; i < to; ++i) result *= static_cast<double>(shape.size(i));
+  return result;
+}
+
+// Sizes of a convolution seen forward: positions of the output, channels a group, kernel.
+std::vector<double> conv_size(const Shape& y, const Shape& weight) {
+  return {log2_of(static_cast<double>(y.size(0)) * product(y, 2, y.rank())),
+          log2_of(static_cast<double>(weight.size(1))),
+          log2_of(static_cast<double>(weight.size(0))), log2_of(product(weight, 2, weight.rank()))};
+}
+
+void describe_matmul(const Node& node, Work& work) {
+  auto [ta, tb] = node.attr<MatmulAttrs>();
+  const Shape &a = node.inputs[0].shape(), &y = node.outputs[0].shape;
+  work.size = {log2_of(static_cast<double>(y.size(-2))), log2_of(static_cast<double>(y.size(-1))),
+               log2_of(static_cast<double>(a.size(ta ? -2 : -1))),
+               log2_of(product(y, 0, y.rank() - 2)), ta ? 1.0 : 0.0, tb ? 1.0 : 0.0};
+}
+
+// Reductions run at different rates along the last, the first, or other axes.
+void describe_reduction(const Node& node, Work& work) {
+  const Shape& x = node.inputs[0].shape();
+  const auto& axes = node.attr<ReduceAttrs>().axes;
+  bool last = !axes.empty() && axes.back() == x.rank() - 1;
+  bool first = !axes.empty() && axes.front() == 0;
+  bool all = static_cast<int>(axes.size()) == x.rank();
+  work.kind = str(node.op->name, all ? " all" : last && first ? " both" : last ? " last" : first ? " first" : " inner");
+  work.size = {log2_of(static_cast<double>(x.elements())),
+               log2_of(static_cast<double>(node.outputs[0].elements()))};
+}
+
+void describe_elementwise(const Node& node, Work& work) {
+  work.kind = "elementwise";
+  std::vector<const Node*> nodes{&node};
+  if (!node.subgraphs.empty()) nodes = topological_order(*node.subgraphs[0]);
+  double operations = 0, largest = 1;
+  for (const Node* inner : nodes) {
+    if (!inner->op->elementwise) continue;
+    auto count = static_cast<double>(inner->outputs[0].elements());
+    work.elements.emplace_back(element_op(*inner), count);
+    operations += count;
+    largest = std::max(largest, count);
+  }
+  if (work.elements.empty()) work.elements.emplace_back("add f32", 0.0);
+  work.size = {log2_of(largest), log2_of(operations / largest), log2_of(work.bytes / largest)};
+}
+}  // namespace
+
+std::string element_op(const Node& node) {
+  return str(node.op->name, " ", node.inputs.empty() ? node.outputs[0].dtype : node.inputs[0].dtype());
+}
+
+Work work_of(const Node& node) {
+  Cost c = cost(node);
+  Work work{node.op->name, c.flops, c.bytes, {}, {}};
+  if (node.op->elementwise || node.is(op::fused)) {
+    describe_elementwise(node, work);
+  } else if (node.is(op::conv)) {
+    work.size = conv_size(node.outputs[0].shape, node.inputs[1].shape());
+  } else if (node.is(op::conv_input_gradient)) {
+    work.size = conv_size(node.inputs[0].shape(), node.inputs[1].shape());
+  } else if (node.is(op::conv_weight_gradient)) {
+    work.size = conv_size(node.inputs[1].shape(), node.outputs[0].shape);
+  } else if (node.is(op::matmul)) {
+    describe_matmul(node, work);
+  } else if (node.is(op::reduce_sum) || node.is(op::reduce_max) || node.is(op::reduce_min) ||
+             node.is(op::reduce_prod)) {
+    describe_reduction(node, work);
+  } else {
+    work.size = {log2_of(work.bytes), log2_of(work.flops)};
+  }
+  return work;
+}
+
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return std::sqrt(sum);
+}
+
+}  // namespace wafer::select
