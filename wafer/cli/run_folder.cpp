@@ -12,6 +12,7 @@
 #include "wafer/io/image.h"
 #include "wafer/models/saved_model.h"
 #include "wafer/runtime/registry.h"
+#include "wafer/train/checkpoint.h"
 
 namespace wafer::cli {
 
@@ -100,6 +101,8 @@ void check_before_reading(Trainer& trainer, const TrainSettings& settings, const
 
 Outcome train_and_report(const TrainSettings& settings, const std::filesystem::path& path, bool resume,
                          const std::vector<eval::Prediction>& selection) {
+  FitOptions options = fit_options(settings);
+  check_shapes(settings);
   data::Splits splits = load_data(settings);
   models::Model model = make_model(settings, splits);
   // Read now: the file may be edited while the run goes on.
@@ -108,15 +111,18 @@ Outcome train_and_report(const TrainSettings& settings, const std::filesystem::p
   check_before_reading(*trainer, settings, splits);
   RunFolder run = path.empty() ? new_run_folder(settings, splits.description().name) : RunFolder{path};
   make_folder(run.path);
+  options.run = run.path;
+  options.resume = resume;
+  // A run that starts anew in a folder must not be taken for the one that was there.
+  if (!resume) {
+    for (const auto& old : CheckpointFolder(run.path / "checkpoints").list()) std::filesystem::remove(old);
+  }
   io::write_file_atomic(run.config(), to_json(settings).dump(2) + "\n");
 
   if (!splits.note.empty()) std::cerr << splits.note << "\n";
   std::cerr << "training " << settings.model << " (" << human_count(model.module->parameter_count())
             << " parameters) on " << splits.description().name << " (" << human_count(splits.train.size())
             << " examples) on " << default_device()->info().name << ", " << thread_count() << " threads\n";
-  FitOptions options = fit_options(settings);
-  options.run = run.path;
-  options.resume = resume;
   FitResult fit = trainer->fit(splits.train, splits.validation, options);
   Outcome outcome;
   outcome.json = fit_json(fit, run.path.string());

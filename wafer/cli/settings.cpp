@@ -2,6 +2,9 @@
 
 #include "wafer/base/error.h"
 #include "wafer/base/strings.h"
+#include "wafer/data/describe.h"
+#include "wafer/data/registry.h"
+#include "wafer/models/summary.h"
 #include "wafer/models/toml.h"
 #include "wafer/optim/optimizer.h"
 #include "wafer/optim/schedule.h"
@@ -28,6 +31,9 @@ void each_field(F&& f) {
   f("label-smoothing", &TrainSettings::label_smoothing, "share of each target spread over all classes");
   f("patience", &TrainSettings::patience, "stop after so many epochs without gain in validation; 0: never");
   f("max-minutes", &TrainSettings::max_minutes, "stop after so many minutes; 0: never");
+  f("accumulate", &TrainSettings::accumulate, "run each batch in so many parts, to save memory");
+  f("checkpoint-minutes", &TrainSettings::checkpoint_minutes, "minutes between checkpoints; 0: only after epochs");
+  f("checkpoint-steps", &TrainSettings::checkpoint_steps, "also a checkpoint every so many steps; 0: none");
   f("seed", &TrainSettings::seed, "seed of weights, order and augmentation");
   f("workers", &TrainSettings::workers, "threads that prepare batches");
   f("crop", &TrainSettings::crop, "random crops with so many pixels of padding");
@@ -74,10 +80,28 @@ models::Options parse_options(const std::vector<std::string>& words) {
   return options;
 }
 
-data::Splits load_data(const TrainSettings& settings) {
+namespace {
+data::LoadOptions load_options(const TrainSettings& settings) {
   data::LoadOptions options;
   options.leave_out = settings.leave_out;
   options.sequence_length = settings.sequence_length;
+  return options;
+}
+}  // namespace
+
+void check_shapes(const TrainSettings& settings) {
+  std::string name = settings.data;
+  if (name.empty()) name = data::find("cifar10") ? "cifar10" : "shapes";
+  auto description = data::describe(name, {}, load_options(settings));
+  if (!description) return;
+  models::DataSpec spec = models::spec_of(*description);
+  models::Model model =
+      models::create_or_load(settings.model, parse_options(settings.model_options), &spec, settings.seed);
+  models::layers(*model.module, spec.input);
+}
+
+data::Splits load_data(const TrainSettings& settings) {
+  data::LoadOptions options = load_options(settings);
   data::Splits splits = settings.data.empty() ? data::load_default(options) : data::load(settings.data, {}, options);
   return splits.split({.validation = settings.validation, .test = std::nullopt, .seed = settings.seed});
 }
@@ -126,9 +150,12 @@ FitOptions fit_options(const TrainSettings& s) {
   options.seed = s.seed;
   options.workers = s.workers;
   options.ema_decay = s.ema;
+  options.accumulate = s.accumulate;
+  options.checkpoint_minutes = s.checkpoint_minutes;
+  options.checkpoint_steps = s.checkpoint_steps;
   options.patience = s.patience;
   options.max_seconds = 60 * s.max_minutes;
-  if (s.clip_norm > 0) options.clip_norm = s.clip_norm;
+  if (s.clip_norm != 0) options.clip_norm = s.clip_norm;
   if (s.flip || s.crop > 0 || s.cutout > 0 || s.mixup > 0) {
     data::Augmentation augmentation;
     augmentation.crop_padding = s.crop;
@@ -141,6 +168,7 @@ FitOptions fit_options(const TrainSettings& s) {
   }
   if (s.schedule != "constant") options.schedule = optim::schedule_by_name(s.schedule);
   options.stop = &interrupted();
+  check_options(options);
   return options;
 }
 

@@ -26,6 +26,8 @@ struct TrainSettings {
   double clip_norm = 0, ema = 0, label_smoothing = 0;
   int64_t patience = 0;
   double max_minutes = 0;
+  int64_t accumulate = 1, checkpoint_steps = 0;
+  double checkpoint_minutes = 5;
   uint64_t seed = 0;
   int workers = 1;
   bool flip = false;
@@ -39,6 +41,10 @@ struct TrainSettings {
 Json to_json(const TrainSettings& settings);
 // UserError naming `where` and the field that is wrong.
 TrainSettings settings_from_json(const std::string& text, const std::string& where);
+
+// Traces the model on the shape of the data where that is known without decoding them, so that a wrong shape is
+// found at once. UserError naming the layer.
+void check_shapes(const TrainSettings& settings);
 
 // The data set of the settings, split.
 data::Splits load_data(const TrainSettings& settings);

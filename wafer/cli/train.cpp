@@ -20,7 +20,14 @@ void add_train(CLI::App& app) {
           RunFolder run{a->run};
           if (std::filesystem::exists(run.config())) {
             settings = settings_from_json(io::read_text_file(run.config(), 1 << 20), run.config().string());
+          } else if (settings.model.empty()) {
+            throw UserError(a->run, "holds no run to go on with: there is no config.json",
+                            {.hint = "check the folder's name, or start a run: wafer train cnn --run " + a->run});
           }
+        } else if (!a->run.empty() && std::filesystem::exists(RunFolder{a->run}.config())) {
+          throw UserError(a->run, "holds a run already",
+                          {.hint = "go on with it: wafer train --resume --run " + a->run +
+                                   "; or choose another folder"});
         }
         WAFER_REQUIRE(!settings.model.empty(), "train", "which model? Give a name (cnn, mlp, ...) or a .toml file");
         return train_and_report(settings, a->run, a->resume);

@@ -28,14 +28,16 @@ double percentile(std::vector<float> values, double share) {
   return static_cast<double>(values[at]);
 }
 
-// True when some element is NaN (or, when asked, infinite).
-bool has_not_finite(const Type& type, const void* memory, bool infinite_too) {
+enum class Limit { nan_or_positive, any };  // which values are looked for: NaN and infinity, of any sign
+
+// True when some element is not finite.
+bool has_not_finite(const Type& type, const void* memory, Limit limit) {
   if (!is_floating(type.dtype) || !memory) return false;
   return visit(type.dtype, [&]<class T>(std::type_identity<T>) {
     auto* values = static_cast<const T*>(memory);
     return std::any_of(values, values + type.elements(), [&](const T& value) {
       auto number = static_cast<double>(value);
-      return std::isnan(number) || (infinite_too && std::isinf(number));
+      return std::isnan(number) || (std::isinf(number) && (number > 0 || limit == Limit::any));
     });
   });
 }
@@ -50,11 +52,15 @@ void set_scalar(Device& device, Storage& storage, std::initializer_list<T> value
 FitLoop::FitLoop(Trainer& trainer, const data::Dataset& train, const data::Dataset& validation,
                  const FitOptions& options)
     : trainer_(trainer), device_(*trainer.device_), train_(train), validation_(validation), options_(options) {
+  check_options(options);
   WAFER_REQUIRE(!train.empty(), "fit", "the training set is empty");
-  WAFER_REQUIRE(options.epochs > 0, "fit", "epochs must be positive; got ", options.epochs);
-  WAFER_REQUIRE(options.batch_size > 0, "fit", "the batch size must be positive; got ", options.batch_size);
+  if (options.batch_size > train.size()) {
+    throw UserError("fit", "the batch is larger than the training set",
+                    {.got = str("a batch of ", options.batch_size, " and ", train.size(), " examples"),
+                     .hint = str("choose a batch size of at most ", train.size())});
+  }
   step_options_ = {options.clip_norm, options.clip_value, options.ema_decay,
-                   options.augmentation && options.augmentation->mixup > 0};
+                   options.augmentation && options.augmentation->mixup > 0, options.accumulate};
   best_validation_ = std::numeric_limits<double>::infinity();
 }
 
@@ -66,7 +72,7 @@ void FitLoop::prepare() {
   trainer_.start(step_options_);
   trainer_.seed_ = options_.seed;
   loader_ = std::make_unique<data::Loader>(
-      train_, data::LoaderOptions{.batch_size = std::min(options_.batch_size, train_.size()),
+      train_, data::LoaderOptions{.batch_size = options_.batch_size,
                                   .shuffle = true,
                                   .seed = options_.seed,
                                   .workers = options_.workers,
@@ -76,6 +82,10 @@ void FitLoop::prepare() {
   learning_rate_ = device_.allocate(sizeof(float));
   mix_weight_ = device_.allocate(sizeof(float));
   if (!options_.run.empty()) checkpoints_ = std::make_unique<CheckpointFolder>(options_.run / "checkpoints");
+  if (checkpoints_ && !options_.resume && !checkpoints_->list().empty()) {
+    throw UserError(options_.run.string(), "holds the checkpoints of an earlier run",
+                    {.hint = "go on with that run (resume), or choose another folder"});
+  }
   if (options_.resume) resume();
   if (!options_.run.empty()) {
     std::optional<int64_t> after;
@@ -146,6 +156,7 @@ std::vector<NamedMemory> FitLoop::named_memory() {
 std::map<std::string, std::string> FitLoop::settings() const {
   return {{"seed", std::to_string(options_.seed)},
           {"batch_size", std::to_string(options_.batch_size)},
+          {"accumulate", std::to_string(options_.accumulate)},
           {"optimizer", trainer_.optimizer_->name() + " " + attr_list_text(trainer_.optimizer_->hyper_parameters())},
           {"model", trainer_.objective_.module->name()},
           {"training_examples", std::to_string(train_.size())}};
@@ -202,19 +213,40 @@ FitLoop::BatchResult FitLoop::run_step(const data::Batch& batch, const RunObserv
   return result;
 }
 
-// The step left the state as it was, so it can be run again, watched node by node.
-void FitLoop::report_not_finite(const data::Batch& batch, float loss) {
-  std::string culprit;
-  for (bool infinite_too : {false, true}) {
+// Where a value that is not finite comes from: the batch's inputs, or the first step that makes one. The train
+// step left the state as it was, so it can be run again, watched node by node.
+std::string FitLoop::find_not_finite(const data::Batch& batch) {
+  const Type& type = batch.inputs.type();
+  auto* inputs = static_cast<const std::byte*>(batch.inputs.storage()->data());
+  Type one{type.dtype, train_.input_shape()};
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    if (!has_not_finite(one, inputs + static_cast<size_t>(i) * one.bytes(), Limit::any)) continue;
+    int64_t example = batch.indices[static_cast<size_t>(i)];
+    std::string name = train_.example_name(example);
+    return str("the data: example ", example, " of the training set", name.empty() ? "" : " (" + name + ")");
+  }
+  if (step_options_.accumulate > 1) {  // in one piece: the nodes of a loop are not seen one by one
+    step_options_.accumulate = 1;
+    compiled_for_ = -1;
+  }
+  // Negative infinity is often meant (masks, maxima): it counts where nothing else is found.
+  for (Limit limit : {Limit::nan_or_positive, Limit::any}) {
+    std::string culprit;
     RunObserver observer = [&](const StepResult& step) {
       for (size_t i = 0; culprit.empty() && i < step.outputs.size(); ++i) {
-        if (!has_not_finite(step.node.outputs[i], step.outputs[i], infinite_too)) continue;
+        if (!has_not_finite(step.node.outputs[i], step.outputs[i], limit)) continue;
         culprit = str(step.node.path.empty() ? "(no module)" : step.node.path, " (", step.node.op->name, ")");
       }
     };
-    if (culprit.empty()) run_step(batch, &observer);
+    run_step(batch, &observer);
+    if (!culprit.empty()) return culprit;
   }
-  if (!options_.run.empty()) save_checkpoint();
+  return "";
+}
+
+void FitLoop::report_not_finite(const data::Batch& batch, float loss) {
+  std::string culprit = find_not_finite(batch);
+  save_checkpoint();
   throw UserError("train", str("the loss is ", loss, " at step ", progression_.step + 1, " (epoch ",
                                progression_.epoch + 1, ")"),
                   {.got = culprit.empty() ? "" : "the first value that is not finite from " + culprit,
@@ -325,7 +357,7 @@ void FitLoop::finish_epoch() {
   progression_.epoch_correct = progression_.epoch_examples = 0;
   if (!result_.measured_memory) result_.measured_memory = peak_resident_bytes() - peak_before_;
   if (progress_) progress_->print(epoch_text(record, options_.epochs));
-  save_checkpoint();
+  // Rows go first: a run that is resumed from before them drops them and writes them again.
   if (csv_) {
     std::vector<std::optional<double>> row = {record.train_loss, record.train_accuracy, record.validation_loss,
                                               record.validation_accuracy, record.learning_rate, record.seconds,
@@ -337,6 +369,7 @@ void FitLoop::finish_epoch() {
     if (record.validation_accuracy) scalars.emplace_back("validation/accuracy", *record.validation_accuracy);
     tensorboard_->log(record.epoch, scalars);
   }
+  save_checkpoint();
 }
 
 FitResult FitLoop::run() {

@@ -29,6 +29,7 @@ class FitLoop {
   void resume();
   bool run_epoch();  // false: stop
   BatchResult run_step(const data::Batch& batch, const RunObserver* observer = nullptr);
+  std::string find_not_finite(const data::Batch& batch);
   [[noreturn]] void report_not_finite(const data::Batch& batch, float loss);
   void finish_epoch();
   void show_progress(int64_t batch, int64_t batches);

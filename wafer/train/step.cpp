@@ -1,6 +1,7 @@
 #include "wafer/train/step.h"
 
 #include "wafer/nn/module_trace.h"
+#include "wafer/op/control_flow.h"
 #include "wafer/op/create.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/random.h"
@@ -43,6 +44,90 @@ class ModeScope {
 
 void append(std::vector<Tensor>& to, const std::vector<Tensor>& from) { to.insert(to.end(), from.begin(), from.end()); }
 
+// What a step reads of one batch, or of a part of it.
+struct StepBatch {
+  Tensor key, input, target;
+  Tensor other_target, mix_weight;  // with mixup
+};
+
+std::vector<Tensor> values_of(const std::vector<nn::Slot>& slots) {
+  std::vector<Tensor> values;
+  for (const nn::Slot& slot : slots) values.push_back(*slot.value);
+  return values;
+}
+
+// Loss times `share`, the number of right answers, and the gradients of that loss by each parameter.
+std::vector<Tensor> differentiate(const Objective& objective, const StepBatch& batch, double share) {
+  Tensor output;
+  {
+    RandomScope random(batch.key);
+    output = objective.forward(batch.input);
+  }
+  Tensor loss = loss_of(objective, output, batch.target);
+  if (batch.other_target) {
+    loss = batch.mix_weight * loss + (1.0 - batch.mix_weight) * loss_of(objective, output, batch.other_target);
+  }
+  if (share != 1) loss = loss * share;
+  std::vector<Tensor> parameters = values_of(objective.module->named_parameters());
+  std::vector<Tensor> results = {loss, correct_of(objective, output, batch.target)};
+  std::vector<Tensor> gradients = gradient({loss}, {ones_like(loss)}, parameters);
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    results.push_back(gradients[i] ? gradients[i] : zeros_like(parameters[i]));
+  }
+  return results;
+}
+
+// The same over parts of the batch, as a scan whose carries are the sums so far and the module's buffers. What
+// is left of a batch that the parts do not divide comes after it.
+std::vector<Tensor> differentiate_in_parts(const Objective& objective, const StepBatch& batch, int64_t parts) {
+  int64_t size = batch.input.size(0);
+  int64_t part = (size + parts - 1) / parts, whole = size / part;
+  auto buffers = objective.module->named_buffers();
+  auto parameters = objective.module->named_parameters();
+  std::vector<Tensor> carries = {zeros(Shape{}, DType::f32), zeros(Shape{}, DType::i64)};
+  for (const auto& slot : parameters) carries.push_back(zeros_like(*slot.value));
+  size_t sums = carries.size();
+  append(carries, values_of(buffers));
+
+  auto add_part = [&](const std::vector<Tensor>& before, const StepBatch& piece) {
+    for (size_t i = 0; i < buffers.size(); ++i) *buffers[i].value = before[sums + i];
+    double share = static_cast<double>(piece.input.size(0)) / static_cast<double>(size);
+    std::vector<Tensor> after = differentiate(objective, piece, share);
+    for (size_t i = 0; i < sums; ++i) after[i] = before[i] + cast(after[i], before[i].dtype());
+    append(after, values_of(buffers));
+    return after;
+  };
+  // Random numbers of a part: those of a step of its own.
+  Tensor seed = narrow(batch.key, 0, 0, 1), step = narrow(batch.key, 0, 1, 2);
+  auto number = [](int64_t value) { return cast(Tensor(value), DType::u64); };
+  Tensor steps = step * number(parts) + cast(iota(Shape{whole}, 0, DType::i64), DType::u64);
+  auto in_parts = [&](const Tensor& x) {
+    std::vector<int64_t> sizes = x.shape().sizes();
+    sizes[0] = part;
+    sizes.insert(sizes.begin(), whole);
+    return reshape(narrow(x, 0, 0, whole * part), sizes);
+  };
+  std::vector<Tensor> xs = {stack({broadcast_to(seed, Shape{whole}), steps}, 1), in_parts(batch.input),
+                            in_parts(batch.target)};
+  if (batch.other_target) xs.push_back(in_parts(batch.other_target));
+  ScanResult result = scan(
+      [&](const std::vector<Tensor>& before, const std::vector<Tensor>& x) {
+        StepBatch piece{x[0], x[1], x[2], batch.other_target ? x[3] : Tensor(), batch.mix_weight};
+        return ScanStep{add_part(before, piece), {}};
+      },
+      carries, xs, {.save_carries = false});
+  std::vector<Tensor> totals = result.carries;
+  if (whole * part < size) {
+    auto rest = [&](const Tensor& x) { return x ? narrow(x, 0, whole * part, size) : Tensor(); };
+    Tensor key = concat({seed, step * number(parts) + number(whole)}, 0);
+    totals = add_part(totals, {key, rest(batch.input), rest(batch.target), rest(batch.other_target),
+                               batch.mix_weight});
+  }
+  for (size_t i = 0; i < buffers.size(); ++i) *buffers[i].value = totals[sums + i];
+  totals.resize(sums);
+  return totals;
+}
+
 }  // namespace
 
 std::vector<StateTensor> training_state(const nn::Module& module, const optim::Optimizer& optimizer,
@@ -78,22 +163,13 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   Tensor mix_weight = options.mixup ? make_input({DType::f32, Shape{}}, "mix_weight") : Tensor();
 
   ModeScope mode(*objective.module, true);
-  nn::ModuleTrace traced;
-  Tensor output, loss;
-  {
-    RandomScope random(key);
-    traced = nn::trace_module(*objective.module, [&] { return std::vector<Tensor>{objective.forward(input)}; });
-  }
-  output = traced.outputs[0];
-  loss = loss_of(objective, output, target);
-  if (options.mixup) {
-    loss = mix_weight * loss + (1.0 - mix_weight) * loss_of(objective, output, other_target);
-  }
-
-  std::vector<Tensor> gradients = gradient({loss}, {ones_like(loss)}, traced.parameters);
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    if (!gradients[i]) gradients[i] = zeros_like(traced.parameters[i]);
-  }
+  StepBatch batch{key, input, target, other_target, mix_weight};
+  nn::ModuleTrace traced = nn::trace_module(*objective.module, [&] {
+    return options.accumulate > 1 ? differentiate_in_parts(objective, batch, options.accumulate)
+                                  : differentiate(objective, batch, 1.0);
+  });
+  const Tensor &loss = traced.outputs[0], &correct = traced.outputs[1];
+  std::vector<Tensor> gradients(traced.outputs.begin() + 2, traced.outputs.end());
   PathScope scope = PathScope::whole("optimizer");
   if (options.clip_value) gradients = optim::clip_by_value(gradients, *options.clip_value);
   if (options.clip_norm) gradients = optim::clip_by_global_norm(gradients, *options.clip_norm).gradients;
@@ -131,7 +207,7 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
     graph.alias.push_back(static_cast<int>(i));
   }
   graph.outputs.push_back(cast(loss, DType::f32));
-  graph.outputs.push_back(correct_of(objective, output, target));
+  graph.outputs.push_back(correct);
   graph.alias.resize(graph.outputs.size(), -1);
   append(graph.inputs, {key, step, learning_rate, input, target});
   if (options.mixup) append(graph.inputs, {other_target, mix_weight});

@@ -27,6 +27,10 @@ struct StepOptions {
   std::optional<double> clip_norm, clip_value;
   double ema_decay = 0;  // 0: no moving average of the weights
   bool mixup = false;    // two targets and a weight in place of one target
+  // Runs each batch in so many parts, one after the other, and adds up their gradients before the one update:
+  // activations take the memory of a part. The same as the whole batch but for rounding, batch norm (which
+  // sees a part at a time) and dropout's draws.
+  int64_t accumulate = 1;
   friend bool operator==(const StepOptions&, const StepOptions&) = default;
 };
 

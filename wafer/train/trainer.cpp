@@ -36,6 +36,21 @@ Type batch_target_type(const data::Dataset& dataset, int64_t batch) {
   return {dataset.target_dtype(), batched(dataset.target_shape(), batch)};
 }
 
+void check_options(const FitOptions& o) {
+  WAFER_REQUIRE(o.epochs > 0, "epochs", "must be positive; got ", o.epochs);
+  WAFER_REQUIRE(o.batch_size > 0, "batch size", "must be positive; got ", o.batch_size);
+  WAFER_REQUIRE(o.accumulate > 0 && o.accumulate <= o.batch_size, "accumulate", "a batch of ", o.batch_size,
+                " cannot be run in ", o.accumulate, " parts; expected 1 to ", o.batch_size);
+  WAFER_REQUIRE(!o.clip_norm || *o.clip_norm > 0, "clip norm", "must be positive; got ", *o.clip_norm);
+  WAFER_REQUIRE(!o.clip_value || *o.clip_value > 0, "clip value", "must be positive; got ", *o.clip_value);
+  WAFER_REQUIRE(o.ema_decay >= 0 && o.ema_decay < 1, "ema", "the decay must be in [0, 1); got ", o.ema_decay);
+  WAFER_REQUIRE(o.patience >= 0, "patience", "must be 0 (never) or positive; got ", o.patience);
+  WAFER_REQUIRE(o.max_seconds >= 0, "time", "must be 0 (no limit) or positive; got ", o.max_seconds, " s");
+  WAFER_REQUIRE(o.workers > 0, "workers", "must be positive; got ", o.workers);
+  WAFER_REQUIRE(o.checkpoint_steps >= 0 && o.checkpoint_minutes >= 0, "checkpoints",
+                "the time between them must not be negative");
+}
+
 std::string MemoryEstimate::text() const {
   std::vector<std::string> words;
   for (const auto& [name, bytes] : parts) words.push_back(name + " " + human_bytes(static_cast<double>(bytes)));
@@ -68,7 +83,7 @@ std::shared_ptr<const Artifact> Trainer::compile_step(const data::Dataset& datas
 
 MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptions& options) {
   StepOptions step_options{options.clip_norm, options.clip_value, options.ema_decay,
-                           options.augmentation && options.augmentation->mixup > 0};
+                           options.augmentation && options.augmentation->mixup > 0, options.accumulate};
   int64_t batch = std::min<int64_t>(options.batch_size, std::max<int64_t>(dataset.size(), 1));
   auto artifact = compile_step(dataset, batch, step_options);
   auto state = training_state(*objective_.module, *optimizer_, step_options);
@@ -187,7 +202,12 @@ EvaluationSums Trainer::run_evaluation(const data::Dataset& dataset, int64_t bat
 
 FitResult Trainer::fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options) {
   FitLoop loop(*this, train, validation, options);
-  last_fit_ = loop.run();
+  try {
+    last_fit_ = loop.run();
+  } catch (...) {
+    if (!memory_.empty()) store();
+    throw;
+  }
   store();
   return *last_fit_;
 }

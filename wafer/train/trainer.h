@@ -22,6 +22,7 @@ struct FitOptions {
   std::shared_ptr<optim::Schedule> schedule;  // null: the optimiser's learning rate throughout
   std::optional<double> clip_norm, clip_value;
   double ema_decay = 0;  // > 0: evaluates and saves this moving average of the weights
+  int64_t accumulate = 1;  // parts that each batch is run in, to save memory: see StepOptions
   int64_t patience = 0;  // > 0: stops after so many epochs without a lower validation loss
   double max_seconds = 0;  // > 0: stops at the end of the step that passes it
   int workers = 1;
@@ -34,6 +35,9 @@ struct FitOptions {
   bool progress = true;                     // a progress line on standard error
   const std::atomic<bool>* stop = nullptr;  // set: checkpoint, and return with `interrupted`
 };
+
+// UserError naming the option that is out of range.
+void check_options(const FitOptions& options);
 
 struct MemoryEstimate {
   std::vector<std::pair<std::string, size_t>> parts;  // "parameters", "optimiser state", ...
@@ -84,7 +88,7 @@ class Trainer {
 
   // Trains on `train`, and after each epoch evaluates on `validation` (may be empty). A wrong shape is found
   // before any data is read. UserError on a loss that is not finite names the step and the first node that
-  // produced such a value.
+  // produced such a value; the model then has the weights of the step before.
   FitResult fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options = {});
 
   // Loss and metrics on a set, as a report with what is known of the last fit().
