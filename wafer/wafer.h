@@ -27,6 +27,7 @@
 #include "wafer/optim/optimizer.h"
 #include "wafer/optim/schedule.h"
 #include "wafer/runtime/registry.h"
+#include "wafer/select/select.h"
 #include "wafer/tensor/eval.h"
 #include "wafer/tensor/grad.h"
 #include "wafer/tensor/jit.h"

@@ -3,6 +3,7 @@
 Run with PyTorch installed: python make_expected.py. Arrays of a case are <case>/in/<input>, <case>/out/<i>,
 <case>/g/<i> (the gradient that is sent back into output i) and <case>/d/<input> (the gradient that arrives).
 """
+
 import pathlib
 
 import numpy as np
@@ -31,8 +32,9 @@ def case(name, function, **inputs):
         arrays[f"{name}/g/{i}"] = g.numpy()
     wrt = {k: v for k, v in inputs.items() if v.requires_grad}
     used = [(y, g) for y, g in zip(outputs, upstream) if y.requires_grad]
-    gradients = torch.autograd.grad([y for y, _ in used], list(wrt.values()), [g for _, g in used],
-                                    allow_unused=True)
+    gradients = torch.autograd.grad(
+        [y for y, _ in used], list(wrt.values()), [g for _, g in used], allow_unused=True
+    )
     for key, d in zip(wrt, gradients):
         if d is not None:
             arrays[f"{name}/d/{key}"] = d.numpy()
@@ -54,55 +56,116 @@ for shape, (logits, targets) in shapes.items():
                 continue
             x, t = normal(*logits) * 3, torch.randint(0, 5, targets)
             label = f"{shape}_{reduction}_{'smooth' if smoothing else 'plain'}"
-            case(f"cross_entropy_{label}",
-                 lambda x, t: F.cross_entropy(x, t, reduction=reduction, label_smoothing=smoothing), x=x, t=t)
+            case(
+                f"cross_entropy_{label}",
+                lambda x, t: F.cross_entropy(x, t, reduction=reduction, label_smoothing=smoothing),
+                x=x,
+                t=t,
+            )
             x, w = normal(*logits) * 3, torch.rand(5, dtype=torch.float64) + 0.5
             ignored = 2 if shape != "1d" else -100
-            case(f"cross_entropy_weighted_{label}",
-                 lambda x, t, w: F.cross_entropy(x, t, w.detach(), reduction=reduction, ignore_index=ignored,
-                                                 label_smoothing=smoothing), x=x, t=t, w=w)
+            case(
+                f"cross_entropy_weighted_{label}",
+                lambda x, t, w: F.cross_entropy(
+                    x,
+                    t,
+                    w.detach(),
+                    reduction=reduction,
+                    ignore_index=ignored,
+                    label_smoothing=smoothing,
+                ),
+                x=x,
+                t=t,
+                w=w,
+            )
 for reduction in ("mean", "sum", "none"):
     for smoothing in (0.0, 0.1):
         p = F.softmax(normal(2, 5, 3), 1)
         label = f"{reduction}_{'smooth' if smoothing else 'plain'}"
-        case(f"cross_entropy_probabilities_{label}",
-             lambda x, t: F.cross_entropy(x, t, reduction=reduction, label_smoothing=smoothing),
-             x=normal(2, 5, 3), t=p)
-        case(f"cross_entropy_probabilities_weighted_{label}",
-             lambda x, t, w: F.cross_entropy(x, t, w.detach(), reduction=reduction, label_smoothing=smoothing),
-             x=normal(2, 5, 3), t=p.detach().clone(), w=torch.rand(5, dtype=torch.float64) + 0.5)
-case("cross_entropy_all_ignored", lambda x, t: F.cross_entropy(x, t, reduction="sum"), x=normal(2, 3),
-     t=torch.tensor([-100, -100]))
+        case(
+            f"cross_entropy_probabilities_{label}",
+            lambda x, t: F.cross_entropy(x, t, reduction=reduction, label_smoothing=smoothing),
+            x=normal(2, 5, 3),
+            t=p,
+        )
+        case(
+            f"cross_entropy_probabilities_weighted_{label}",
+            lambda x, t, w: F.cross_entropy(
+                x, t, w.detach(), reduction=reduction, label_smoothing=smoothing
+            ),
+            x=normal(2, 5, 3),
+            t=p.detach().clone(),
+            w=torch.rand(5, dtype=torch.float64) + 0.5,
+        )
+case(
+    "cross_entropy_all_ignored",
+    lambda x, t: F.cross_entropy(x, t, reduction="sum"),
+    x=normal(2, 3),
+    t=torch.tensor([-100, -100]),
+)
 for reduction in ("mean", "sum", "none"):
-    case(f"nll_{reduction}", lambda x, t: F.nll_loss(x, t, reduction=reduction, ignore_index=1),
-         x=F.log_softmax(normal(6, 4), 1).detach(), t=torch.tensor([0, 1, 2, 3, 1, 0]))
-    case(f"nll_weighted_{reduction}", lambda x, t, w: F.nll_loss(x, t, w.detach(), reduction=reduction),
-         x=F.log_softmax(normal(2, 4, 3), 1).detach(), t=torch.randint(0, 4, (2, 3)),
-         w=torch.rand(4, dtype=torch.float64) + 0.5)
+    case(
+        f"nll_{reduction}",
+        lambda x, t: F.nll_loss(x, t, reduction=reduction, ignore_index=1),
+        x=F.log_softmax(normal(6, 4), 1).detach(),
+        t=torch.tensor([0, 1, 2, 3, 1, 0]),
+    )
+    case(
+        f"nll_weighted_{reduction}",
+        lambda x, t, w: F.nll_loss(x, t, w.detach(), reduction=reduction),
+        x=F.log_softmax(normal(2, 4, 3), 1).detach(),
+        t=torch.randint(0, 4, (2, 3)),
+        w=torch.rand(4, dtype=torch.float64) + 0.5,
+    )
 
 # losses of equal shapes
 for reduction in ("mean", "sum", "none"):
     pair = lambda: {"x": normal(4, 3) * 2, "t": normal(4, 3) * 2}
     case(f"mse_{reduction}", lambda x, t: F.mse_loss(x, t, reduction=reduction), **pair())
     case(f"l1_{reduction}", lambda x, t: F.l1_loss(x, t, reduction=reduction), **pair())
-    case(f"huber_{reduction}", lambda x, t: F.huber_loss(x, t, reduction=reduction, delta=1.5), **pair())
-    case(f"smooth_l1_{reduction}", lambda x, t: F.smooth_l1_loss(x, t, reduction=reduction, beta=0.5), **pair())
+    case(
+        f"huber_{reduction}",
+        lambda x, t: F.huber_loss(x, t, reduction=reduction, delta=1.5),
+        **pair(),
+    )
+    case(
+        f"smooth_l1_{reduction}",
+        lambda x, t: F.smooth_l1_loss(x, t, reduction=reduction, beta=0.5),
+        **pair(),
+    )
     targets = torch.rand(4, 3, dtype=torch.float64)
     targets[0] = torch.tensor([0.0, 1.0, 0.0])
-    case(f"bce_{reduction}", lambda x, t: F.binary_cross_entropy_with_logits(x, t, reduction=reduction),
-         x=normal(4, 3) * 40, t=targets.clone())
-    case(f"bce_weighted_{reduction}",
-         lambda x, t, w, p: F.binary_cross_entropy_with_logits(x, t, w.detach(), reduction=reduction,
-                                                               pos_weight=p.detach()),
-         x=normal(4, 3), t=targets.clone(), w=torch.rand(4, 3, dtype=torch.float64),
-         p=torch.rand(3, dtype=torch.float64) + 0.5)
+    case(
+        f"bce_{reduction}",
+        lambda x, t: F.binary_cross_entropy_with_logits(x, t, reduction=reduction),
+        x=normal(4, 3) * 40,
+        t=targets.clone(),
+    )
+    case(
+        f"bce_weighted_{reduction}",
+        lambda x, t, w, p: F.binary_cross_entropy_with_logits(
+            x, t, w.detach(), reduction=reduction, pos_weight=p.detach()
+        ),
+        x=normal(4, 3),
+        t=targets.clone(),
+        w=torch.rand(4, 3, dtype=torch.float64),
+        p=torch.rand(3, dtype=torch.float64) + 0.5,
+    )
 for reduction in ("mean", "sum", "none", "batchmean"):
     q = F.softmax(normal(4, 3), 1).detach()
     q[0] = torch.tensor([0.0, 0.25, 0.75])
-    case(f"kl_{reduction}", lambda x, t: F.kl_div(x, t.detach(), reduction=reduction),
-         x=F.log_softmax(normal(4, 3), 1).detach(), t=q)
-    case(f"kl_log_{reduction}", lambda x, t: F.kl_div(x, t, reduction=reduction, log_target=True),
-         x=F.log_softmax(normal(4, 3), 1).detach(), t=F.log_softmax(normal(4, 3), 1).detach())
+    case(
+        f"kl_{reduction}",
+        lambda x, t: F.kl_div(x, t.detach(), reduction=reduction),
+        x=F.log_softmax(normal(4, 3), 1).detach(),
+        t=q,
+    )
+    case(
+        f"kl_log_{reduction}",
+        lambda x, t: F.kl_div(x, t, reduction=reduction, log_target=True),
+        x=F.log_softmax(normal(4, 3), 1).detach(),
+        t=F.log_softmax(normal(4, 3), 1).detach(),
+    )
 
 
 # normalisation
@@ -116,20 +179,54 @@ def batch_norm(x, w=None, b=None):
 case("batch_norm_2d", batch_norm, x=normal(6, 3) + 2, w=normal(3), b=normal(3))
 case("batch_norm_4d", batch_norm, x=normal(2, 3, 2, 3) * 2, w=normal(3), b=normal(3))
 case("batch_norm_plain", batch_norm, x=normal(2, 3, 4))
-case("batch_norm_inference",
-     lambda x, mean, variance, w, b: F.batch_norm(x, mean.detach(), variance.detach(), w, b), x=normal(2, 3, 2, 3),
-     mean=normal(3), variance=torch.rand(3, dtype=torch.float64) + 0.1, w=normal(3), b=normal(3))
-case("layer_norm", lambda x, w, b: F.layer_norm(x, (5,), w, b), x=normal(2, 3, 5) + 1, w=normal(5), b=normal(5))
+case(
+    "batch_norm_inference",
+    lambda x, mean, variance, w, b: F.batch_norm(x, mean.detach(), variance.detach(), w, b),
+    x=normal(2, 3, 2, 3),
+    mean=normal(3),
+    variance=torch.rand(3, dtype=torch.float64) + 0.1,
+    w=normal(3),
+    b=normal(3),
+)
+case(
+    "layer_norm",
+    lambda x, w, b: F.layer_norm(x, (5,), w, b),
+    x=normal(2, 3, 5) + 1,
+    w=normal(5),
+    b=normal(5),
+)
 case("layer_norm_plain", lambda x: F.layer_norm(x, (3, 5)), x=normal(2, 3, 5))
-case("layer_norm_2", lambda x, w, b: F.layer_norm(x, (3, 5), w, b), x=normal(2, 3, 5), w=normal(3, 5),
-     b=normal(3, 5))
-case("layer_norm_whole", lambda x, w, b: F.layer_norm(x, (5,), w, b), x=normal(5), w=normal(5), b=normal(5))
+case(
+    "layer_norm_2",
+    lambda x, w, b: F.layer_norm(x, (3, 5), w, b),
+    x=normal(2, 3, 5),
+    w=normal(3, 5),
+    b=normal(3, 5),
+)
+case(
+    "layer_norm_whole",
+    lambda x, w, b: F.layer_norm(x, (5,), w, b),
+    x=normal(5),
+    w=normal(5),
+    b=normal(5),
+)
 case("rms_norm", lambda x, w: F.rms_norm(x, (5,), w, 1e-6), x=normal(2, 3, 5) + 1, w=normal(5))
 case("rms_norm_plain", lambda x: F.rms_norm(x, (5,)), x=normal(2, 3, 5))
-case("group_norm", lambda x, w, b: F.group_norm(x, 2, w, b), x=normal(2, 6, 3, 2), w=normal(6), b=normal(6))
+case(
+    "group_norm",
+    lambda x, w, b: F.group_norm(x, 2, w, b),
+    x=normal(2, 6, 3, 2),
+    w=normal(6),
+    b=normal(6),
+)
 case("group_norm_plain", lambda x: F.group_norm(x, 3), x=normal(2, 6, 3))
-case("instance_norm", lambda x, w, b: F.instance_norm(x, weight=w, bias=b), x=normal(2, 3, 4, 2), w=normal(3),
-     b=normal(3))
+case(
+    "instance_norm",
+    lambda x, w, b: F.instance_norm(x, weight=w, bias=b),
+    x=normal(2, 3, 4, 2),
+    w=normal(3),
+    b=normal(3),
+)
 
 
 # attention
@@ -146,14 +243,24 @@ case("attention_scale", lambda q, k, v: sdpa(q, k, v, scale=0.3), **qkv())
 case("attention_causal", lambda q, k, v: sdpa(q, k, v, is_causal=True), **qkv())
 case("attention_boolean", lambda q, k, v, m: sdpa(q, k, v, m), m=boolean, **qkv())
 case("attention_additive", lambda q, k, v, m: sdpa(q, k, v, m), m=normal(2, 1, 4, 6), **qkv())
-case("attention_matrices", lambda q, k, v: sdpa(q, k, v), q=normal(4, 5), k=normal(6, 5), v=normal(6, 2))
+case(
+    "attention_matrices",
+    lambda q, k, v: sdpa(q, k, v),
+    q=normal(4, 5),
+    k=normal(6, 5),
+    v=normal(6, 2),
+)
 
 
 # recurrent layers: time 4, batch 2, features 3, hidden 5
 def recurrent(layer, names, reverse, x, **weights):
     module = layer(3, 5).double()
-    parameters = dict(zip(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"),
-                          (weights[n] for n in ("wi", "wh", "bi", "bh"))))
+    parameters = dict(
+        zip(
+            ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"),
+            (weights[n] for n in ("wi", "wh", "bi", "bh")),
+        )
+    )
     state = tuple(weights[n].unsqueeze(0) for n in names)
     state = state if len(state) > 1 else state[0] if state else None
     x = x.flip(0) if reverse else x
@@ -162,16 +269,33 @@ def recurrent(layer, names, reverse, x, **weights):
     return (y.flip(0) if reverse else y,) + tuple(f.squeeze(0) for f in final)
 
 
-for name, gates, layer, states in (("rnn", 1, torch.nn.RNN, ("h",)), ("lstm", 4, torch.nn.LSTM, ("h", "c")),
-                                   ("gru", 3, torch.nn.GRU, ("h",)),
-                                   ("rnn_relu", 1, lambda i, o: torch.nn.RNN(i, o, nonlinearity="relu"), ("h",))):
-    weights = lambda: {"wi": normal(5 * gates, 3), "wh": normal(5 * gates, 5), "bi": normal(5 * gates),
-                       "bh": normal(5 * gates)}
+for name, gates, layer, states in (
+    ("rnn", 1, torch.nn.RNN, ("h",)),
+    ("lstm", 4, torch.nn.LSTM, ("h", "c")),
+    ("gru", 3, torch.nn.GRU, ("h",)),
+    ("rnn_relu", 1, lambda i, o: torch.nn.RNN(i, o, nonlinearity="relu"), ("h",)),
+):
+    weights = lambda: {
+        "wi": normal(5 * gates, 3),
+        "wh": normal(5 * gates, 5),
+        "bi": normal(5 * gates),
+        "bh": normal(5 * gates),
+    }
     initial = lambda: {state: normal(2, 5) for state in states}
     for reverse in (False, True):
-        case(f"{name}{'_reverse' if reverse else ''}",
-             lambda x, **w: recurrent(layer, states, reverse, x, **w), x=normal(4, 2, 3), **weights(), **initial())
-    case(f"{name}_zero", lambda x, **w: recurrent(layer, (), False, x, **w), x=normal(4, 2, 3), **weights())
+        case(
+            f"{name}{'_reverse' if reverse else ''}",
+            lambda x, **w: recurrent(layer, states, reverse, x, **w),
+            x=normal(4, 2, 3),
+            **weights(),
+            **initial(),
+        )
+    case(
+        f"{name}_zero",
+        lambda x, **w: recurrent(layer, (), False, x, **w),
+        x=normal(4, 2, 3),
+        **weights(),
+    )
 
 path = pathlib.Path(__file__).parent / "data" / "composites.npz"
 path.parent.mkdir(exist_ok=True)

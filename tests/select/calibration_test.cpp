@@ -28,8 +28,9 @@ Tensor real(const Shape& shape) {
 class CacheFolder : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::temp_directory_path() / str("wafer-select-", ::getpid(), "-",
-                                              testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = fs::temp_directory_path() /
+              str("wafer-select-", ::getpid(), "-",
+                  testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::create_directories(folder_);
     ::setenv("WAFER_CACHE", folder_.c_str(), 1);
   }
@@ -71,7 +72,8 @@ TEST(Work, SizesOfAConvolutionAreThoseSeenForward) {
   EXPECT_DOUBLE_EQ(forward.flops, 2.0 * 8 * 256 * 32 * 4 * 9);
 
   const auto& attrs = y.node().attr<ConvAttrs>();
-  Work by_weight = work_of(conv_weight_gradient(real(Shape{8, 4, 16, 16}), y, Shape{32, 4, 3, 3}, attrs).node());
+  Work by_weight =
+      work_of(conv_weight_gradient(real(Shape{8, 4, 16, 16}), y, Shape{32, 4, 3, 3}, attrs).node());
   EXPECT_EQ(by_weight.kind, "conv_weight_gradient");
   EXPECT_EQ(by_weight.size, forward.size);
   EXPECT_DOUBLE_EQ(by_weight.flops, forward.flops);
@@ -110,8 +112,10 @@ TEST(Calibration, BandwidthIsInterpolatedBetweenSizes) {
 
 TEST(Calibration, InputsOfTheGraphAreReadFromFartherAway) {
   Tensor x = real(Shape{64, 64}), w = real(Shape{64, 64});
-  MemoryPlan memory{.inputs = 90'000'000, .outputs = 0, .constants = 0, .arena = 10'000'000, .unshared = 0};
-  Traffic both = traffic_of(matmul(x, w).node(), memory), one = traffic_of(matmul(exp(x), w).node(), memory);
+  MemoryPlan memory{
+      .inputs = 90'000'000, .outputs = 0, .constants = 0, .arena = 10'000'000, .unshared = 0};
+  Traffic both = traffic_of(matmul(x, w).node(), memory),
+          one = traffic_of(matmul(exp(x), w).node(), memory);
   EXPECT_DOUBLE_EQ(both.state_share, 1);
   EXPECT_DOUBLE_EQ(one.state_share, 0.5);
   EXPECT_DOUBLE_EQ(one.state_bytes, 1e8);

@@ -77,9 +77,11 @@ TEST(Predict, AScanTakesItsBodyTimesItsLength) {
   c.iteration_seconds = 1e-3;
   auto seconds = [&](int64_t length) {
     Tensor h = real(Shape{32, 32}), w = real(Shape{32, 32});
-    auto result = scan([&](const std::vector<Tensor>& carries, const std::vector<Tensor>&) -> ScanStep {
-      return {{matmul(carries[0], w)}, {}};
-    }, {h}, {}, {.length = length, .save_carries = false});
+    auto result = scan(
+        [&](const std::vector<Tensor>& carries, const std::vector<Tensor>&) -> ScanStep {
+          return {{matmul(carries[0], w)}, {}};
+        },
+        {h}, {}, {.length = length, .save_carries = false});
     return predict(*reference, *compile(*reference, {h, w}, {result.carries[0]}), c).seconds;
   };
   double one_turn = 1e-3 + 2.0 * 32 * 32 * 32 / 1e9;
@@ -133,7 +135,8 @@ TEST_F(Select, ChoosesADeviceWithThreadsAndSaysWhyInThreeLines) {
   EXPECT_EQ(thread_count(), choice.threads);
   EXPECT_EQ(choice.precision, "f32");
   EXPECT_GT(choice.prediction.seconds, 0);
-  EXPECT_GT(choice.prediction.memory_bytes, 3u * 4 * 64 * 3 * 32 * 32);  // weights and Adam's moments
+  EXPECT_GT(choice.prediction.memory_bytes,
+            3u * 4 * 64 * 3 * 32 * 32);  // weights and Adam's moments
 
   auto rows = choice.table();
   EXPECT_EQ(std::count_if(rows.begin(), rows.end(), [](const auto& row) { return row.chosen; }), 1);
@@ -176,7 +179,8 @@ TEST_F(Select, PredictionsAreNearWhatIsMeasured) {
     EXPECT_LT(*row.step_seconds, 3 * *row.measured_step_seconds) << row.threads;
     EXPECT_GT(*row.step_seconds, *row.measured_step_seconds / 3) << row.threads;
   }
-  EXPECT_EQ(measured, std::min(available_cpus(), 4) == available_cpus() ? available_cpus() : measured);
+  EXPECT_EQ(measured,
+            std::min(available_cpus(), 4) == available_cpus() ? available_cpus() : measured);
   EXPECT_GT(measured, 0);
 }
 

@@ -56,7 +56,9 @@ class StopAfter : public optim::Schedule {
   std::atomic<bool>& stop_;
 };
 
-std::string read(const fs::path& path) { return io::read_text_file(path, 1 << 20); }
+std::string read(const fs::path& path) {
+  return io::read_text_file(path, 1 << 20);
+}
 
 // The columns that do not depend on the clock.
 std::vector<std::string> rows(const fs::path& csv) {
@@ -160,7 +162,8 @@ TEST(Checkpoint, AFullDiskKeepsTheEarlierOnes) {
   fs::permissions(folder / "run" / "checkpoints", fs::perms::owner_read | fs::perms::owner_exec);
   Progression progression;
   progression.step = 1000;
-  EXPECT_THROW(CheckpointFolder(folder / "run" / "checkpoints").save(progression, {}, {}), UserError);
+  EXPECT_THROW(CheckpointFolder(folder / "run" / "checkpoints").save(progression, {}, {}),
+               UserError);
   EXPECT_EQ(CheckpointFolder(folder / "run" / "checkpoints").list(), before);
   fs::permissions(folder / "run" / "checkpoints", fs::perms::owner_all);
 }

@@ -33,7 +33,9 @@ std::string error_of(const std::function<void()>& body) {
   return "no error";
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != text.npos;
+}
 
 TEST(Trainer, LearnsAndEvaluates) {
   Mlp model;
@@ -78,7 +80,8 @@ TEST(Trainer, StopsWhenAsked) {
   std::atomic<bool> stop = true;
   FitOptions options = quiet();
   options.stop = &stop;
-  FitResult fit = Trainer(model, nn::cross_entropy, optim::SGD{{.lr = 0.1}}).fit(blobs(48), {}, options);
+  FitResult fit =
+      Trainer(model, nn::cross_entropy, optim::SGD{{.lr = 0.1}}).fit(blobs(48), {}, options);
   EXPECT_TRUE(fit.interrupted);
   EXPECT_EQ(fit.steps, 1);
 }
@@ -89,7 +92,8 @@ TEST(Trainer, MovingAverageOfWeights) {
     Mlp model;
     FitOptions options = quiet(1);
     options.ema_decay = decay;
-    Trainer(model, nn::cross_entropy, optim::SGD{{.lr = lr}}).fit(blobs(16), {}, options);  // one step
+    Trainer(model, nn::cross_entropy, optim::SGD{{.lr = lr}})
+        .fit(blobs(16), {}, options);  // one step
     return weights(model);
   };
   auto first = weights(Mlp()), moved = train(0, 0.5), average = train(0.9, 0.5);
@@ -148,7 +152,8 @@ TEST(Trainer, AccumulatedPartsEqualTheBatch) {
       auto split = train(parts, examples);
       ASSERT_EQ(split.size(), whole.size());
       for (size_t i = 0; i < whole.size(); ++i) {
-        EXPECT_NEAR(split[i], whole[i], 2e-5) << parts << " parts of " << examples << ", value " << i;
+        EXPECT_NEAR(split[i], whole[i], 2e-5)
+            << parts << " parts of " << examples << ", value " << i;
       }
     }
   }
@@ -188,7 +193,8 @@ TEST(Trainer, ScheduleSetsTheRate) {
   Mlp model;
   FitOptions options = quiet(4);
   options.schedule = optim::step_schedule(1, 0.5);
-  FitResult fit = Trainer(model, nn::cross_entropy, optim::SGD{{.lr = 0.8}}).fit(blobs(32), {}, options);
+  FitResult fit =
+      Trainer(model, nn::cross_entropy, optim::SGD{{.lr = 0.8}}).fit(blobs(32), {}, options);
   ASSERT_EQ(fit.epochs.size(), 4u);
   EXPECT_LT(*fit.epochs[3].learning_rate, *fit.epochs[0].learning_rate);
   // The rate that the steps get, not only the one that is shown: at rate 0 nothing moves.
@@ -243,7 +249,8 @@ TEST(Trainer, TheClassicSlipIsFoundBeforeDataIsRead) {
   data::Dataset set(std::make_shared<Untouchable>());
   auto started = std::chrono::steady_clock::now();
   std::string error = error_of([&] { trainer.fit(set, {}, quiet()); });
-  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   for (const char* part : {"slip.fc1", "4096", "3136", "64x8x8", "Linear{4096, 512}"}) {
     EXPECT_TRUE(contains(error, part)) << part << " in: " << error;
   }
@@ -256,7 +263,8 @@ class WithNan : public data::Source {
   explicit WithNan(int64_t bad) : good_(blobs(64)), bad_(bad) {}
   const data::Description& description() const override { return good_.description(); }
   int64_t size() const override { return good_.size(); }
-  const std::byte* input(int64_t index, int64_t shift, std::vector<std::byte>& scratch) const override {
+  const std::byte* input(int64_t index, int64_t shift,
+                         std::vector<std::byte>& scratch) const override {
     const std::byte* data = good_.stored_input(index, shift, scratch);
     std::vector<std::byte> copy(data, data + 4 * sizeof(float));
     scratch = copy;
@@ -288,7 +296,8 @@ TEST(NotFinite, NamesTheStepAndLayerAndKeepsTheWeights) {
     FitOptions options = quiet(1);
     options.accumulate = accumulate;
     optim::SGD sgd{{.lr = 1e25}};
-    std::string error = error_of([&] { Trainer(model, nn::cross_entropy, sgd).fit(blobs(64), {}, options); });
+    std::string error =
+        error_of([&] { Trainer(model, nn::cross_entropy, sgd).fit(blobs(64), {}, options); });
     EXPECT_TRUE(contains(error, "at step 2")) << error;
     EXPECT_TRUE(contains(error, "mlp.fc2")) << error;
     EXPECT_TRUE(contains(error, "learning rate")) << error;
@@ -304,10 +313,13 @@ TEST(Options, OutOfRange) {
     Mlp model;
     FitOptions options = quiet();
     change(options);
-    return error_of([&] { Trainer(model, nn::cross_entropy, optim::SGD{{.lr = 0.1}}).fit(blobs(30), {}, options); });
+    return error_of([&] {
+      Trainer(model, nn::cross_entropy, optim::SGD{{.lr = 0.1}}).fit(blobs(30), {}, options);
+    });
   };
   std::string large = error([](FitOptions& o) { o.batch_size = 31; });
-  EXPECT_TRUE(contains(large, "larger than the training set") && contains(large, "at most 30")) << large;
+  EXPECT_TRUE(contains(large, "larger than the training set") && contains(large, "at most 30"))
+      << large;
   EXPECT_TRUE(contains(error([](FitOptions& o) { o.epochs = 0; }), "[epochs]"));
   EXPECT_TRUE(contains(error([](FitOptions& o) { o.batch_size = 0; }), "[batch size]"));
   EXPECT_TRUE(contains(error([](FitOptions& o) { o.accumulate = 17; }), "[accumulate]"));

@@ -33,7 +33,8 @@ int64_t status_bytes(const char* key) {
   char line[256];
   long long kilobytes = 0;
   while (std::fgets(line, sizeof line, file)) {
-    if (std::strncmp(line, key, std::strlen(key)) == 0) std::sscanf(line + std::strlen(key), "%lld", &kilobytes);
+    if (std::strncmp(line, key, std::strlen(key)) == 0)
+      std::sscanf(line + std::strlen(key), "%lld", &kilobytes);
   }
   std::fclose(file);
   return kilobytes * 1024;
@@ -48,7 +49,11 @@ void reset_peak_resident_bytes() {
   }
 }
 
-int64_t peak_resident_bytes() { return status_bytes("VmHWM:"); }
-int64_t resident_bytes() { return status_bytes("VmRSS:"); }
+int64_t peak_resident_bytes() {
+  return status_bytes("VmHWM:");
+}
+int64_t resident_bytes() {
+  return status_bytes("VmRSS:");
+}
 
 }  // namespace wafer

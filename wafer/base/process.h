@@ -6,8 +6,8 @@ namespace wafer {
 // Seconds since this process was started, as the system counts them (steps of 10 ms).
 double seconds_since_process_start();
 
-// Largest resident memory of this process so far, or since the last reset, in bytes; 0 where the system does
-// not tell.
+// Largest resident memory of this process so far, or since the last reset, in bytes; 0 where the
+// system does not tell.
 int64_t peak_resident_bytes();
 
 // Makes the peak count from here; does nothing where the system does not allow it.

@@ -25,7 +25,8 @@ Graph graph_for(const Arguments& arguments, OpenedModel& opened) {
   Type input = with_batch(opened.input, arguments.model.batch_size);
   Objective objective = opened.objective();
   if (arguments.infer) return inference_graph(*objective.module, objective.forward, input);
-  return train_step_graph(objective, optim::Adam(), {}, input, with_batch(opened.target, arguments.model.batch_size));
+  return train_step_graph(objective, optim::Adam(), {}, input,
+                          with_batch(opened.target, arguments.model.batch_size));
 }
 
 eval::Profile empty_profile(const Artifact& artifact, Device& device) {
@@ -37,21 +38,27 @@ eval::Profile empty_profile(const Artifact& artifact, Device& device) {
   }
   for (size_t i = 0; i < artifact.steps.size(); ++i) {
     const StepInfo& step = artifact.steps[i];
-    profile.nodes.push_back(
-        {str(step.op, "#", i), step.path, step.op, step.kernel, 0, 0, step.cost.flops, step.cost.bytes});
+    profile.nodes.push_back({str(step.op, "#", i), step.path, step.op, step.kernel, 0, 0,
+                             step.cost.flops, step.cost.bytes});
   }
   return profile;
 }
 
 // Runs with the observer: seconds and calls of each node, and the spans of the last run.
-std::vector<eval::TraceEvent> observe(select::Runner& runner, eval::Profile& profile, double seconds) {
+std::vector<eval::TraceEvent> observe(select::Runner& runner, eval::Profile& profile,
+                                      double seconds) {
   std::vector<eval::TraceEvent> events;
   double at = 0;
   RunObserver observer = [&](const StepResult& step) {
     eval::ProfileNode& node = profile.nodes[step.step];
     ++node.calls;
     node.seconds += step.seconds;
-    events.push_back({node.op, "kernel", at, step.seconds, 0, {{"module", node.module}, {"kernel", node.kernel}}});
+    events.push_back({node.op,
+                      "kernel",
+                      at,
+                      step.seconds,
+                      0,
+                      {{"module", node.module}, {"kernel", node.kernel}}});
     at += step.seconds;
   };
   while (profile.steps < 5 || profile.wall_seconds < seconds) {
@@ -79,7 +86,8 @@ double roofline(const eval::Profile& profile) {
 Outcome run_bench(const Arguments& arguments) {
   OpenedModel opened = open_model(arguments.model);
   auto device = default_device();
-  auto artifact = device->target().compile(graph_for(arguments, opened), {.threads = thread_count()});
+  auto artifact =
+      device->target().compile(graph_for(arguments, opened), {.threads = thread_count()});
   select::Runner runner(*device, artifact);
   eval::Profile profile = empty_profile(*artifact, *device);
   double flops = 0;
@@ -98,30 +106,35 @@ Outcome run_bench(const Arguments& arguments) {
   std::printf("%s of %s, batch %lld, f32, on %s\n", arguments.infer ? "inference" : "train step",
               arguments.model.model.c_str(), static_cast<long long>(arguments.model.batch_size),
               profile.device.c_str());
-  std::printf("  compile      %.1f ms, %zu steps\n", artifact->compile_seconds * 1e3, artifact->steps.size());
-  std::printf("  runs         %zu in %.1f s\n", times.size(), mean * static_cast<double>(times.size()));
-  std::printf("  latency      min %.3f  p50 %.3f  p90 %.3f  p99 %.3f  max %.3f ms\n", times.front() * 1e3, p50 * 1e3,
-              p90 * 1e3, p99 * 1e3, times.back() * 1e3);
-  std::printf("  throughput   %s examples/s\n", human_count(static_cast<int64_t>(batch / mean)).c_str());
+  std::printf("  compile      %.1f ms, %zu steps\n", artifact->compile_seconds * 1e3,
+              artifact->steps.size());
+  std::printf("  runs         %zu in %.1f s\n", times.size(),
+              mean * static_cast<double>(times.size()));
+  std::printf("  latency      min %.3f  p50 %.3f  p90 %.3f  p99 %.3f  max %.3f ms\n",
+              times.front() * 1e3, p50 * 1e3, p90 * 1e3, p99 * 1e3, times.back() * 1e3);
+  std::printf("  throughput   %s examples/s\n",
+              human_count(static_cast<int64_t>(batch / mean)).c_str());
   std::printf("  arithmetic   %.3f GFLOP a run, %.1f GFLOP/s\n", flops * 1e-9, flops / p50 * 1e-9);
   if (profile.peak_gflops) {
-    std::printf("  roofline     %.0f %% of what %.0f GFLOP/s and %.1f GB/s (measured) allow\n", 100 * least / p50,
-                *profile.peak_gflops, *profile.peak_gbytes);
+    std::printf("  roofline     %.0f %% of what %.0f GFLOP/s and %.1f GB/s (measured) allow\n",
+                100 * least / p50, *profile.peak_gflops, *profile.peak_gbytes);
   }
   std::printf("  memory       %s planned\n", human_bytes(static_cast<double>(memory)).c_str());
 
   Outcome outcome;
-  outcome.json = {{"model", arguments.model.model},
-                  {"mode", arguments.infer ? "infer" : "train"},
-                  {"device", device->info().name},
-                  {"threads", thread_count()},
-                  {"batch_size", arguments.model.batch_size},
-                  {"runs", times.size()},
-                  {"compile_ms", artifact->compile_seconds * 1e3},
-                  {"step_ms", {{"min", times.front() * 1e3}, {"p50", p50 * 1e3}, {"p90", p90 * 1e3}, {"p99", p99 * 1e3}}},
-                  {"samples_per_second", batch / mean},
-                  {"gflops", flops / p50 * 1e-9},
-                  {"memory_bytes", memory}};
+  outcome.json = {
+      {"model", arguments.model.model},
+      {"mode", arguments.infer ? "infer" : "train"},
+      {"device", device->info().name},
+      {"threads", thread_count()},
+      {"batch_size", arguments.model.batch_size},
+      {"runs", times.size()},
+      {"compile_ms", artifact->compile_seconds * 1e3},
+      {"step_ms",
+       {{"min", times.front() * 1e3}, {"p50", p50 * 1e3}, {"p90", p90 * 1e3}, {"p99", p99 * 1e3}}},
+      {"samples_per_second", batch / mean},
+      {"gflops", flops / p50 * 1e-9},
+      {"memory_bytes", memory}};
   if (profile.peak_gflops) outcome.json["roofline_percent"] = 100 * least / p50;
   if (arguments.profile || !arguments.trace.empty()) {
     auto events = observe(runner, profile, std::min(arguments.seconds, 2.0));
@@ -139,14 +152,18 @@ Outcome run_bench(const Arguments& arguments) {
 
 void add_bench(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command = add_command(app, "bench", "measure a model's train step or inference on made-up data",
-                              "wafer bench cnn --batch-size 64 --train --profile",
-                              [arguments](const Common&) { return run_bench(*arguments); });
+  auto* command =
+      add_command(app, "bench", "measure a model's train step or inference on made-up data",
+                  "wafer bench cnn --batch-size 64 --train --profile",
+                  [arguments](const Common&) { return run_bench(*arguments); });
   add_model_options(*command, arguments->model);
-  auto* train = command->add_flag("--train", arguments->train, "the train step with Adam (default)");
+  auto* train =
+      command->add_flag("--train", arguments->train, "the train step with Adam (default)");
   command->add_flag("--infer", arguments->infer, "the model alone")->excludes(train);
-  command->add_option("--seconds", arguments->seconds, "how long to measure")->check(CLI::PositiveNumber);
-  command->add_flag("--profile", arguments->profile, "time by layer and kernel, with its share of the roofline");
+  command->add_option("--seconds", arguments->seconds, "how long to measure")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--profile", arguments->profile,
+                    "time by layer and kernel, with its share of the roofline");
   command->add_option("--trace", arguments->trace, "write one run as a trace for Perfetto");
 }
 

@@ -30,7 +30,8 @@ void add_check(CLI::App& app) {
       });
   command->add_option("model", a->model, "a named model or a .toml file")->required();
   command->add_option("--input", a->input, "shape of one example, for example 3x32x32");
-  command->add_option("--option,-o", a->options, "option of the model as key=value; may be repeated");
+  command->add_option("--option,-o", a->options,
+                      "option of the model as key=value; may be repeated");
 }
 
 }  // namespace wafer::cli

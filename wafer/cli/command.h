@@ -14,9 +14,9 @@ using Json = nlohmann::ordered_json;
 
 // Options that every command has.
 struct Common {
-  bool json = false;    // the last line of standard output is one JSON object
-  std::string device;   // "" = WAFER_DEVICE or cpu
-  int threads = 0;      // 0 = WAFER_THREADS or all
+  bool json = false;   // the last line of standard output is one JSON object
+  std::string device;  // "" = WAFER_DEVICE or cpu
+  int threads = 0;     // 0 = WAFER_THREADS or all
 };
 
 // What a command ran to; `json` is printed as the last line where it was asked for.

@@ -21,7 +21,8 @@ Outcome list_sets() {
       std::cout << "  found: " << found->string() << "\n";
     } else {
       std::cout << "  not found; looked in:\n";
-      for (const auto& path : data::search_paths(set.name)) std::cout << "    " << path.string() << "\n";
+      for (const auto& path : data::search_paths(set.name))
+        std::cout << "    " << path.string() << "\n";
       std::cout << "  to get it: " << set.how_to_get << "\n";
     }
     outcome.json["sets"].push_back(entry);
@@ -32,10 +33,11 @@ Outcome list_sets() {
 Outcome describe_set(const std::string& name) {
   data::Splits splits = data::load(name);
   const auto& description = splits.description();
-  std::cout << description.name << ": " << data::name(description.kind) << " of " << Shape(description.shape)
-            << ", task " << data::name(description.task);
+  std::cout << description.name << ": " << data::name(description.kind) << " of "
+            << Shape(description.shape) << ", task " << data::name(description.task);
   if (!description.classes.empty()) std::cout << ", " << description.classes.size() << " classes";
-  std::cout << "\n  from " << (description.where.empty() ? "a generator" : description.where) << "\n";
+  std::cout << "\n  from " << (description.where.empty() ? "a generator" : description.where)
+            << "\n";
   Outcome outcome;
   outcome.json["name"] = description.name;
   auto part = [&](const char* label, const data::Dataset& dataset) {
@@ -53,8 +55,9 @@ Outcome describe_set(const std::string& name) {
 
 void add_data(CLI::App& app) {
   auto name = std::make_shared<std::string>();
-  auto* command = add_command(app, "data", "list the known data sets, or describe one", "wafer data mnist",
-                              [name](const Common&) { return name->empty() ? list_sets() : describe_set(*name); });
+  auto* command = add_command(
+      app, "data", "list the known data sets, or describe one", "wafer data mnist",
+      [name](const Common&) { return name->empty() ? list_sets() : describe_set(*name); });
   command->add_option("name", *name, "a known set, or a file or folder");
 }
 

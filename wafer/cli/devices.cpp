@@ -54,7 +54,8 @@ Outcome list_devices() {
 }  // namespace
 
 void add_devices(CLI::App& app) {
-  add_command(app, "devices", "list the devices that are here, with measured rates, and what is absent",
+  add_command(app, "devices",
+              "list the devices that are here, with measured rates, and what is absent",
               "wafer devices", [](const Common&) { return list_devices(); });
 }
 

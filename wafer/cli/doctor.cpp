@@ -44,7 +44,9 @@ Check check_build() {
 #else
   check.status = Status::warn;
   check.text += ", without oneDNN";
-  check.mend = "convolutions and products run on this library's own kernels; run scripts/setup.sh and build again";
+  check.mend =
+      "convolutions and products run on this library's own kernels; run scripts/setup.sh and build "
+      "again";
 #endif
 #ifndef NDEBUG
   check.status = Status::warn;
@@ -57,7 +59,8 @@ Check check_build() {
 Check check_device() {
   for (const Backend& backend : backends()) {
     if (backend.name != "cpu") continue;
-    if (backend.devices.empty()) return {"cpu", Status::fail, "absent: " + backend.absent_reason, "build again"};
+    if (backend.devices.empty())
+      return {"cpu", Status::fail, "absent: " + backend.absent_reason, "build again"};
     Check check{"cpu", Status::ok, backend.devices[0]->info().description, ""};
     if (auto isa = environment("WAFER_ISA")) {
       check.status = Status::warn;
@@ -81,14 +84,16 @@ Check check_arithmetic() {
   };
   std::string name = default_device()->info().name;
   bool same = product(name) == product("reference");
-  if (same) return {"arithmetic", Status::ok, str("a product of whole numbers on ", name, " is exact"), ""};
+  if (same)
+    return {"arithmetic", Status::ok, str("a product of whole numbers on ", name, " is exact"), ""};
   return {"arithmetic", Status::fail, str("a product of whole numbers on ", name, " is wrong"),
           "please report this with the output of this command"};
 }
 
 Check check_threads() {
   int cpus = available_cpus(), threads = thread_count();
-  Check check{"threads", Status::ok, str(threads, " of ", cpus, " CPUs that this process may use"), ""};
+  Check check{"threads", Status::ok, str(threads, " of ", cpus, " CPUs that this process may use"),
+              ""};
   if (threads > cpus) {
     check.status = Status::warn;
     check.mend = str("more threads than CPUs run slower; set WAFER_THREADS=", cpus);
@@ -135,7 +140,8 @@ Check check_disk() {
   std::error_code error;
   auto space = fs::space(".", error);
   if (error) return {"disk", Status::warn, "free space here is not known: " + error.message(), ""};
-  Check check{"disk", Status::ok, human_bytes(static_cast<double>(space.available)) + " free here", ""};
+  Check check{"disk", Status::ok, human_bytes(static_cast<double>(space.available)) + " free here",
+              ""};
   if (space.available < (1ull << 30)) {
     check.status = Status::warn;
     check.mend = "checkpoints may not fit: free some space or pass --out elsewhere";
@@ -172,16 +178,22 @@ Outcome examine() {
   Outcome outcome;
   outcome.json["checks"] = Json::array();
   int warnings = 0, failures = 0;
-  for (const Check& check : {check_build(), check_device(), check_arithmetic(), check_threads(), check_cache(),
-                             check_data(), check_disk(), check_memory()}) {
-    const char* status = check.status == Status::ok ? "ok" : check.status == Status::warn ? "warn" : "FAIL";
+  for (const Check& check : {check_build(), check_device(), check_arithmetic(), check_threads(),
+                             check_cache(), check_data(), check_disk(), check_memory()}) {
+    const char* status = check.status == Status::ok     ? "ok"
+                         : check.status == Status::warn ? "warn"
+                                                        : "FAIL";
     warnings += check.status == Status::warn;
     failures += check.status == Status::fail;
-    std::cout << (check.status == Status::ok ? "ok    " : check.status == Status::warn ? "warn  " : "FAIL  ")
+    std::cout << (check.status == Status::ok     ? "ok    "
+                  : check.status == Status::warn ? "warn  "
+                                                 : "FAIL  ")
               << check.name << ": " << check.text << "\n";
     if (!check.mend.empty()) std::cout << "        " << check.mend << "\n";
-    outcome.json["checks"].push_back(
-        {{"name", check.name}, {"status", lower(status)}, {"text", check.text}, {"mend", check.mend}});
+    outcome.json["checks"].push_back({{"name", check.name},
+                                      {"status", lower(status)},
+                                      {"text", check.text},
+                                      {"mend", check.mend}});
   }
   std::cout << (failures   ? "something is wrong; see the lines with FAIL\n"
                 : warnings ? "wafer works; see the lines with warn\n"
@@ -193,8 +205,8 @@ Outcome examine() {
 }  // namespace
 
 void add_doctor(CLI::App& app) {
-  add_command(app, "doctor", "check this build and machine, and say how to mend what is wrong", "wafer doctor",
-              [](const Common&) { return examine(); });
+  add_command(app, "doctor", "check this build and machine, and say how to mend what is wrong",
+              "wafer doctor", [](const Common&) { return examine(); });
 }
 
 }  // namespace wafer::cli

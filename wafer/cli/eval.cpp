@@ -13,16 +13,18 @@ void add_eval(CLI::App& app) {
   };
   auto a = std::make_shared<Arguments>();
   auto* command = add_command(
-      app, "eval", "evaluate a trained run on its test part, or on other data", "wafer eval runs/cnn-cifar10-1",
-      [a](const Common&) {
+      app, "eval", "evaluate a trained run on its test part, or on other data",
+      "wafer eval runs/cnn-cifar10-1", [a](const Common&) {
         RunFolder run{a->run};
-        TrainSettings settings = settings_from_json(io::read_text_file(run.config(), 1 << 20), run.config().string());
+        TrainSettings settings =
+            settings_from_json(io::read_text_file(run.config(), 1 << 20), run.config().string());
         if (!a->data.empty()) settings.data = a->data;
         models::SavedModel saved = models::load_model(run.model());
         data::Splits splits = load_data(settings);
         auto trainer = make_trainer(settings, saved.model);
         bool has_test = !splits.test.empty();
-        data::Dataset part = (has_test ? splits.test : splits.validation).with(saved.input.normalise);
+        data::Dataset part =
+            (has_test ? splits.test : splits.validation).with(saved.input.normalise);
         WAFER_REQUIRE(!part.empty(), settings.data, "has neither a test nor a validation part");
         eval::Report report = trainer->evaluate(part, has_test ? "test" : "validation");
         report.environment = environment_facts();

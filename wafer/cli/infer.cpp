@@ -43,9 +43,12 @@ std::vector<fs::path> list_files(const std::vector<std::string>& arguments) {
 }
 
 std::vector<float> prepare_file(const data::InputSpec& spec, const fs::path& path) {
-  if (spec.description.kind == data::InputKind::image) return data::prepare(spec, io::read_image(path));
-  if (spec.description.kind == data::InputKind::frames) return data::prepare(spec, io::read_wav(path));
-  throw UserError(path.string(), str("the model takes ", data::name(spec.description.kind), ", not files"));
+  if (spec.description.kind == data::InputKind::image)
+    return data::prepare(spec, io::read_image(path));
+  if (spec.description.kind == data::InputKind::frames)
+    return data::prepare(spec, io::read_wav(path));
+  throw UserError(path.string(),
+                  str("the model takes ", data::name(spec.description.kind), ", not files"));
 }
 
 // The most probable classes of one example, printed and as JSON.
@@ -58,10 +61,12 @@ Json describe(const data::InputSpec& spec, const std::vector<double>& output, in
     }
     return json;
   }
-  std::vector<double> probabilities = eval::softmax(eval::Scores(output, static_cast<int64_t>(output.size())));
+  std::vector<double> probabilities =
+      eval::softmax(eval::Scores(output, static_cast<int64_t>(output.size())));
   std::vector<size_t> order(output.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
   for (size_t k = 0; k < order.size() && static_cast<int64_t>(k) < top; ++k) {
     const auto& classes = spec.description.classes;
     std::string name = order[k] < classes.size() ? classes[order[k]] : std::to_string(order[k]);
@@ -111,23 +116,28 @@ Outcome infer_text(const Arguments& a, models::SavedModel& saved) {
 
 void add_infer(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
-  auto* command = add_command(app, "infer", "run a saved model on files, or let it write text",
-                              "wafer infer runs/cnn-cifar10-1 photo.png pictures/", [a](const Common&) {
-                                fs::path path = a->model;
-                                if (fs::is_directory(path)) path = RunFolder{path}.model();
-                                models::SavedModel saved = models::load_model(path);
-                                if (saved.input.description.task == data::Task::next_token) return infer_text(*a, saved);
-                                WAFER_REQUIRE(!a->files.empty(), "infer", "which files? Give images, or a folder of them");
-                                return infer_files(*a, saved);
-                              });
+  auto* command = add_command(
+      app, "infer", "run a saved model on files, or let it write text",
+      "wafer infer runs/cnn-cifar10-1 photo.png pictures/", [a](const Common&) {
+        fs::path path = a->model;
+        if (fs::is_directory(path)) path = RunFolder{path}.model();
+        models::SavedModel saved = models::load_model(path);
+        if (saved.input.description.task == data::Task::next_token) return infer_text(*a, saved);
+        WAFER_REQUIRE(!a->files.empty(), "infer", "which files? Give images, or a folder of them");
+        return infer_files(*a, saved);
+      });
   command->add_option("model", a->model, "a run folder or a model.safetensors")->required();
   command->add_option("files", a->files, "files or folders");
   command->add_option("--top", a->top, "how many classes to show")->capture_default_str();
   command->add_option("--prompt", a->prompt, "text models: what the text begins with");
-  command->add_option("--length", a->sample.length, "text models: characters to write")->capture_default_str();
-  command->add_option("--temperature", a->sample.temperature, "text models: 0 is always the most probable")
+  command->add_option("--length", a->sample.length, "text models: characters to write")
       ->capture_default_str();
-  command->add_option("--seed", a->sample.seed, "text models: seed of the draws")->capture_default_str();
+  command
+      ->add_option("--temperature", a->sample.temperature,
+                   "text models: 0 is always the most probable")
+      ->capture_default_str();
+  command->add_option("--seed", a->sample.seed, "text models: seed of the draws")
+      ->capture_default_str();
 }
 
 }  // namespace wafer::cli

@@ -56,9 +56,11 @@ std::string explain_unknown(CLI::App& app) {
 
 // Exit codes: 0 ok, 1 our fault, 2 the user's input, 130 interrupted.
 int run(int argc, char** argv) {
-  CLI::App app{"wafer: one model, any silicon. Select the hardware, deploy to it, prepare the data, train, infer,\n"
-               "evaluate. `wafer COMMAND --help` shows each command with an example.",
-               "wafer"};
+  CLI::App app{
+      "wafer: one model, any silicon. Select the hardware, deploy to it, prepare the data, train, "
+      "infer,\n"
+      "evaluate. `wafer COMMAND --help` shows each command with an example.",
+      "wafer"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "wafer 0.1.0");
   add_devices(app);
@@ -86,15 +88,19 @@ int run(int argc, char** argv) {
 }
 }  // namespace
 
-const std::atomic<bool>& interrupted() { return interrupt_requested; }
+const std::atomic<bool>& interrupted() {
+  return interrupt_requested;
+}
 
 CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description,
                       const std::string& example, std::function<Outcome(const Common&)> run) {
   CLI::App* command = app.add_subcommand(name, description);
   command->footer("Example:\n  " + example);
-  command->add_flag("--json", common.json, "print one JSON object as the last line of standard output");
+  command->add_flag("--json", common.json,
+                    "print one JSON object as the last line of standard output");
   command->add_option("--device", common.device, "device to run on, as `wafer devices` names it");
-  command->add_option("--threads", common.threads, "threads of the cpu device")->check(CLI::PositiveNumber);
+  command->add_option("--threads", common.threads, "threads of the cpu device")
+      ->check(CLI::PositiveNumber);
   command->callback([run = std::move(run)] {
     if (common.threads > 0) set_thread_count(common.threads);
     if (!common.device.empty()) set_default_device(device(common.device));
@@ -115,8 +121,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "wafer: %s\n", error.what());
     return 2;
   } catch (const std::filesystem::filesystem_error& error) {
-    std::fprintf(stderr, "wafer: [%s] %s; check the path and the right to it\n", error.path1().c_str(),
-                 error.code().message().c_str());
+    std::fprintf(stderr, "wafer: [%s] %s; check the path and the right to it\n",
+                 error.path1().c_str(), error.code().message().c_str());
     return 2;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "wafer: not enough memory; use a smaller batch or model\n");

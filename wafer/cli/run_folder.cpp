@@ -19,7 +19,8 @@ namespace wafer::cli {
 RunFolder new_run_folder(const TrainSettings& settings, const std::string& data_name) {
   std::string model = std::filesystem::path(settings.model).stem().string();
   for (int n = 1;; ++n) {
-    std::filesystem::path path = std::filesystem::path("runs") / (model + "-" + data_name + "-" + std::to_string(n));
+    std::filesystem::path path =
+        std::filesystem::path("runs") / (model + "-" + data_name + "-" + std::to_string(n));
     if (!std::filesystem::exists(path)) return {path};
   }
 }
@@ -69,7 +70,8 @@ Json fit_json(const FitResult& fit, const std::string& run) {
   if (!fit.epochs.empty()) {
     const auto& last = fit.epochs.back();
     json["train"] = split_json(last.train_loss, last.train_accuracy);
-    if (last.validation_loss) json["validation"] = split_json(last.validation_loss, last.validation_accuracy);
+    if (last.validation_loss)
+      json["validation"] = split_json(last.validation_loss, last.validation_accuracy);
   }
   return json;
 }
@@ -93,36 +95,41 @@ void make_folder(const std::filesystem::path& path) {
   }
 }
 
-void check_before_reading(Trainer& trainer, const TrainSettings& settings, const data::Splits& splits) {
+void check_before_reading(Trainer& trainer, const TrainSettings& settings,
+                          const data::Splits& splits) {
   trainer.step_graph(splits.train, std::min(settings.batch_size, splits.train.size()));
 }
 
 }  // namespace
 
-Outcome train_and_report(const TrainSettings& settings, const std::filesystem::path& path, bool resume,
-                         const std::vector<eval::Prediction>& selection) {
+Outcome train_and_report(const TrainSettings& settings, const std::filesystem::path& path,
+                         bool resume, const std::vector<eval::Prediction>& selection) {
   FitOptions options = fit_options(settings);
   check_shapes(settings);
   data::Splits splits = load_data(settings);
   models::Model model = make_model(settings, splits);
   // Read now: the file may be edited while the run goes on.
-  std::string toml = settings.model.ends_with(".toml") ? io::read_text_file(settings.model, 1 << 20) : "";
+  std::string toml =
+      settings.model.ends_with(".toml") ? io::read_text_file(settings.model, 1 << 20) : "";
   auto trainer = make_trainer(settings, model);
   check_before_reading(*trainer, settings, splits);
-  RunFolder run = path.empty() ? new_run_folder(settings, splits.description().name) : RunFolder{path};
+  RunFolder run =
+      path.empty() ? new_run_folder(settings, splits.description().name) : RunFolder{path};
   make_folder(run.path);
   options.run = run.path;
   options.resume = resume;
   // A run that starts anew in a folder must not be taken for the one that was there.
   if (!resume) {
-    for (const auto& old : CheckpointFolder(run.path / "checkpoints").list()) std::filesystem::remove(old);
+    for (const auto& old : CheckpointFolder(run.path / "checkpoints").list())
+      std::filesystem::remove(old);
   }
   io::write_file_atomic(run.config(), to_json(settings).dump(2) + "\n");
 
   if (!splits.note.empty()) std::cerr << splits.note << "\n";
   std::cerr << "training " << settings.model << " (" << human_count(model.module->parameter_count())
-            << " parameters) on " << splits.description().name << " (" << human_count(splits.train.size())
-            << " examples) on " << default_device()->info().name << ", " << thread_count() << " threads\n";
+            << " parameters) on " << splits.description().name << " ("
+            << human_count(splits.train.size()) << " examples) on " << default_device()->info().name
+            << ", " << thread_count() << " threads\n";
   FitResult fit = trainer->fit(splits.train, splits.validation, options);
   Outcome outcome;
   outcome.json = fit_json(fit, run.path.string());
@@ -154,11 +161,12 @@ Outcome train_and_report(const TrainSettings& settings, const std::filesystem::p
   Json config = to_json(settings);
   for (const auto& [key, value] : config.items()) report.settings.emplace_back(key, value.dump());
   if (!splits.note.empty()) report.notes.push_back(splits.note);
-  report.profile = trainer->profile(splits.train, std::min(settings.batch_size, splits.train.size()), 5);
+  report.profile =
+      trainer->profile(splits.train, std::min(settings.batch_size, splits.train.size()), 5);
   report.write(run.report().string());
   io::write_file_atomic(run.report_json(), report.json() + "\n");
-  std::cerr << report.verdict() << "\nreport: " << run.report().string() << "\nmodel:  " << run.model().string()
-            << "\n";
+  std::cerr << report.verdict() << "\nreport: " << run.report().string()
+            << "\nmodel:  " << run.model().string() << "\n";
   return outcome;
 }
 

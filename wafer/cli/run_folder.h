@@ -6,8 +6,8 @@
 
 namespace wafer::cli {
 
-// What `wafer train` leaves behind: config.json, checkpoints/, metrics.csv, tensorboard/, model.safetensors,
-// report.html and report.json.
+// What `wafer train` leaves behind: config.json, checkpoints/, metrics.csv, tensorboard/,
+// model.safetensors, report.html and report.json.
 struct RunFolder {
   std::filesystem::path path;
 
@@ -20,10 +20,10 @@ struct RunFolder {
 // runs/<model>-<data>-<n> with the first n that is free.
 RunFolder new_run_folder(const TrainSettings& settings, const std::string& data_name);
 
-// Trains and evaluates as the settings say, in the run folder; `resume` goes on with it. Prints progress, the
-// results and where the report lies.
-Outcome train_and_report(const TrainSettings& settings, const std::filesystem::path& run, bool resume,
-                         const std::vector<eval::Prediction>& selection = {});
+// Trains and evaluates as the settings say, in the run folder; `resume` goes on with it. Prints
+// progress, the results and where the report lies.
+Outcome train_and_report(const TrainSettings& settings, const std::filesystem::path& run,
+                         bool resume, const std::vector<eval::Prediction>& selection = {});
 
 // The facts of this machine and build for a report.
 eval::Facts environment_facts();

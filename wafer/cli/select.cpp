@@ -16,8 +16,8 @@ struct Arguments {
 };
 
 void print_table(const std::vector<eval::Prediction>& rows) {
-  std::printf("\n  %-12s %7s  %-9s %12s %12s %8s\n", "device", "threads", "precision", "predicted", "measured",
-              "off by");
+  std::printf("\n  %-12s %7s  %-9s %12s %12s %8s\n", "device", "threads", "precision", "predicted",
+              "measured", "off by");
   for (const auto& row : rows) {
     if (!row.step_seconds || !row.measured_step_seconds) continue;
     double off = 100 * (*row.step_seconds / *row.measured_step_seconds - 1);
@@ -39,7 +39,10 @@ double regret(const std::vector<eval::Prediction>& rows) {
 }
 
 Json row_json(const eval::Prediction& row) {
-  Json json{{"device", row.device}, {"precision", row.precision}, {"threads", row.threads}, {"chosen", row.chosen}};
+  Json json{{"device", row.device},
+            {"precision", row.precision},
+            {"threads", row.threads},
+            {"chosen", row.chosen}};
   if (row.step_seconds) json["predicted_ms"] = *row.step_seconds * 1e3;
   if (row.measured_step_seconds) json["measured_ms"] = *row.measured_step_seconds * 1e3;
   if (row.memory_bytes) json["memory_bytes"] = *row.memory_bytes;
@@ -55,7 +58,8 @@ Outcome run_select(const Arguments& arguments, const Common& common) {
   options.threads = common.threads;
   options.verify = arguments.verify;
   OpenedModel opened = open_model(arguments.model);
-  select::Choice choice = select::best_for_types(opened.objective(), opened.input, opened.target, options);
+  select::Choice choice =
+      select::best_for_types(opened.objective(), opened.input, opened.target, options);
   auto rows = choice.table();
   Outcome outcome;
   outcome.json = {{"model", arguments.model.model},
@@ -74,7 +78,8 @@ Outcome run_select(const Arguments& arguments, const Common& common) {
     double loss = regret(rows);
     std::printf("\nthe choice is %.1f %% slower than the best measured\n", 100 * loss);
     std::fflush(stdout);
-    if (rows[0].measured_step_seconds) outcome.json["measured_ms"] = *rows[0].measured_step_seconds * 1e3;
+    if (rows[0].measured_step_seconds)
+      outcome.json["measured_ms"] = *rows[0].measured_step_seconds * 1e3;
     outcome.json["choice_slower_percent"] = 100 * loss;
   }
   return outcome;
@@ -88,7 +93,8 @@ void add_select(CLI::App& app) {
       "wafer select cnn --batch-size 64 --verify",
       [arguments](const Common& common) { return run_select(*arguments, common); });
   add_model_options(*command, arguments->model);
-  command->add_option("--objective", arguments->objective, "throughput (default), latency or memory");
+  command->add_option("--objective", arguments->objective,
+                      "throughput (default), latency or memory");
   command->add_flag("--verify", arguments->verify, "also measure every candidate and compare");
 }
 

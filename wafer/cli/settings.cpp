@@ -25,15 +25,20 @@ void each_field(F&& f) {
   f("weight-decay", &TrainSettings::weight_decay, "weight decay");
   f("momentum", &TrainSettings::momentum, "momentum of sgd");
   f("optimizer", &TrainSettings::optimizer, "adam, adamw or sgd");
-  f("schedule", &TrainSettings::schedule, "learning rate over time: constant, cosine, one-cycle or plateau");
+  f("schedule", &TrainSettings::schedule,
+    "learning rate over time: constant, cosine, one-cycle or plateau");
   f("clip-norm", &TrainSettings::clip_norm, "limit of the gradients' norm; 0: none");
   f("ema", &TrainSettings::ema, "decay of the weights' moving average; 0: none");
-  f("label-smoothing", &TrainSettings::label_smoothing, "share of each target spread over all classes");
-  f("patience", &TrainSettings::patience, "stop after so many epochs without gain in validation; 0: never");
+  f("label-smoothing", &TrainSettings::label_smoothing,
+    "share of each target spread over all classes");
+  f("patience", &TrainSettings::patience,
+    "stop after so many epochs without gain in validation; 0: never");
   f("max-minutes", &TrainSettings::max_minutes, "stop after so many minutes; 0: never");
   f("accumulate", &TrainSettings::accumulate, "run each batch in so many parts, to save memory");
-  f("checkpoint-minutes", &TrainSettings::checkpoint_minutes, "minutes between checkpoints; 0: only after epochs");
-  f("checkpoint-steps", &TrainSettings::checkpoint_steps, "also a checkpoint every so many steps; 0: none");
+  f("checkpoint-minutes", &TrainSettings::checkpoint_minutes,
+    "minutes between checkpoints; 0: only after epochs");
+  f("checkpoint-steps", &TrainSettings::checkpoint_steps,
+    "also a checkpoint every so many steps; 0: none");
   f("seed", &TrainSettings::seed, "seed of weights, order and augmentation");
   f("workers", &TrainSettings::workers, "threads that prepare batches");
   f("crop", &TrainSettings::crop, "random crops with so many pixels of padding");
@@ -43,7 +48,8 @@ void each_field(F&& f) {
 }  // namespace
 
 void TrainSettings::add_to(CLI::App& command) {
-  command.add_option("--option,-o", model_options, "option of the model as key=value; may be repeated");
+  command.add_option("--option,-o", model_options,
+                     "option of the model as key=value; may be repeated");
   each_field([&](const std::string& name, auto field, const char* help) {
     command.add_option("--" + name, this->*field, help)->capture_default_str();
   });
@@ -51,8 +57,10 @@ void TrainSettings::add_to(CLI::App& command) {
 }
 
 Json to_json(const TrainSettings& settings) {
-  Json json = {{"model", settings.model}, {"option", settings.model_options}, {"flip", settings.flip}};
-  each_field([&](const std::string& name, auto field, const char*) { json[name] = settings.*field; });
+  Json json = {
+      {"model", settings.model}, {"option", settings.model_options}, {"flip", settings.flip}};
+  each_field(
+      [&](const std::string& name, auto field, const char*) { json[name] = settings.*field; });
   return json;
 }
 
@@ -63,7 +71,9 @@ TrainSettings settings_from_json(const std::string& text, const std::string& whe
     json.at("model").get_to(settings.model);
     json.at("option").get_to(settings.model_options);
     json.at("flip").get_to(settings.flip);
-    each_field([&](const std::string& name, auto field, const char*) { json.at(name).get_to(settings.*field); });
+    each_field([&](const std::string& name, auto field, const char*) {
+      json.at(name).get_to(settings.*field);
+    });
     return settings;
   } catch (const Json::exception& error) {
     throw UserError(where, str("the settings of the run cannot be read: ", error.what()));
@@ -95,43 +105,51 @@ void check_shapes(const TrainSettings& settings) {
   auto description = data::describe(name, {}, load_options(settings));
   if (!description) return;
   models::DataSpec spec = models::spec_of(*description);
-  models::Model model =
-      models::create_or_load(settings.model, parse_options(settings.model_options), &spec, settings.seed);
+  models::Model model = models::create_or_load(
+      settings.model, parse_options(settings.model_options), &spec, settings.seed);
   models::layers(*model.module, spec.input);
 }
 
 data::Splits load_data(const TrainSettings& settings) {
   data::LoadOptions options = load_options(settings);
-  data::Splits splits = settings.data.empty() ? data::load_default(options) : data::load(settings.data, {}, options);
-  return splits.split({.validation = settings.validation, .test = std::nullopt, .seed = settings.seed});
+  data::Splits splits =
+      settings.data.empty() ? data::load_default(options) : data::load(settings.data, {}, options);
+  return splits.split(
+      {.validation = settings.validation, .test = std::nullopt, .seed = settings.seed});
 }
 
 models::Model make_model(const TrainSettings& settings, const data::Splits& splits) {
   models::DataSpec spec = models::spec_of(splits.description());
-  return models::create_or_load(settings.model, parse_options(settings.model_options), &spec, settings.seed);
+  return models::create_or_load(settings.model, parse_options(settings.model_options), &spec,
+                                settings.seed);
 }
 
 namespace {
 std::shared_ptr<optim::Optimizer> make_optimizer(const TrainSettings& s) {
   if (s.optimizer == "adam") {
-    return std::make_shared<optim::Adam>(optim::AdamOptions{.lr = s.learning_rate, .weight_decay = s.weight_decay});
+    return std::make_shared<optim::Adam>(
+        optim::AdamOptions{.lr = s.learning_rate, .weight_decay = s.weight_decay});
   }
   if (s.optimizer == "adamw") {
-    return std::make_shared<optim::AdamW>(optim::AdamWOptions{.lr = s.learning_rate, .weight_decay = s.weight_decay});
+    return std::make_shared<optim::AdamW>(
+        optim::AdamWOptions{.lr = s.learning_rate, .weight_decay = s.weight_decay});
   }
   if (s.optimizer == "sgd") {
-    return std::make_shared<optim::SGD>(
-        optim::SgdOptions{.lr = s.learning_rate, .momentum = s.momentum, .weight_decay = s.weight_decay});
+    return std::make_shared<optim::SGD>(optim::SgdOptions{
+        .lr = s.learning_rate, .momentum = s.momentum, .weight_decay = s.weight_decay});
   }
-  throw UserError("--optimizer", str("no optimiser '", s.optimizer, "'", did_you_mean(s.optimizer, {"adam", "adamw", "sgd"})),
-                  {.expected = "adam, adamw or sgd"});
+  throw UserError(
+      "--optimizer",
+      str("no optimiser '", s.optimizer, "'", did_you_mean(s.optimizer, {"adam", "adamw", "sgd"})),
+      {.expected = "adam, adamw or sgd"});
 }
 }  // namespace
 
 std::unique_ptr<Trainer> make_trainer(const TrainSettings& settings, models::Model& model) {
   nn::Loss loss = model.loss();
   if (settings.label_smoothing > 0) {
-    WAFER_REQUIRE(model.spec.task == data::Task::classification, "--label-smoothing", "is for classification");
+    WAFER_REQUIRE(model.spec.task == data::Task::classification, "--label-smoothing",
+                  "is for classification");
     double smoothing = settings.label_smoothing;
     loss.function = [smoothing](const Tensor& output, const Tensor& target) {
       return cross_entropy(output, target, {.label_smoothing = smoothing});
@@ -139,8 +157,9 @@ std::unique_ptr<Trainer> make_trainer(const TrainSettings& settings, models::Mod
   }
   if (model.module->name().empty()) model.module->set_name(model.name);
   nn::UnaryModule* module = model.module.get();
-  return std::make_unique<Trainer>(*module, [module](const Tensor& x) { return (*module)(x); }, loss.function,
-                                   make_optimizer(settings), nullptr);
+  return std::make_unique<Trainer>(
+      *module, [module](const Tensor& x) { return (*module)(x); }, loss.function,
+      make_optimizer(settings), nullptr);
 }
 
 FitOptions fit_options(const TrainSettings& s) {

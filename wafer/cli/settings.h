@@ -11,8 +11,8 @@
 
 namespace wafer::cli {
 
-// What a training run is made from: the options of `wafer train`, kept in the run's config.json so that the
-// run can be resumed and evaluated without repeating them.
+// What a training run is made from: the options of `wafer train`, kept in the run's config.json so
+// that the run can be resumed and evaluated without repeating them.
 struct TrainSettings {
   std::string model;
   std::vector<std::string> model_options;  // "key=value"
@@ -42,8 +42,8 @@ Json to_json(const TrainSettings& settings);
 // UserError naming `where` and the field that is wrong.
 TrainSettings settings_from_json(const std::string& text, const std::string& where);
 
-// Traces the model on the shape of the data where that is known without decoding them, so that a wrong shape is
-// found at once. UserError naming the layer.
+// Traces the model on the shape of the data where that is known without decoding them, so that a
+// wrong shape is found at once. UserError naming the layer.
 void check_shapes(const TrainSettings& settings);
 
 // The data set of the settings, split.

@@ -12,24 +12,31 @@ void add_train(CLI::App& app) {
   };
   auto a = std::make_shared<Arguments>();
   auto* command = add_command(
-      app, "train", "train a model on a data set; leaves a run folder with checkpoints, logs and a report",
-      "wafer train cnn --data cifar10 --epochs 10 --batch-size 64 --lr 1e-3 --seed 0", [a](const Common&) {
+      app, "train",
+      "train a model on a data set; leaves a run folder with checkpoints, logs and a report",
+      "wafer train cnn --data cifar10 --epochs 10 --batch-size 64 --lr 1e-3 --seed 0",
+      [a](const Common&) {
         TrainSettings settings = a->settings;
         if (a->resume) {
-          WAFER_REQUIRE(!a->run.empty(), "--resume", "needs --run with the folder of the run to go on with");
+          WAFER_REQUIRE(!a->run.empty(), "--resume",
+                        "needs --run with the folder of the run to go on with");
           RunFolder run{a->run};
           if (std::filesystem::exists(run.config())) {
-            settings = settings_from_json(io::read_text_file(run.config(), 1 << 20), run.config().string());
+            settings = settings_from_json(io::read_text_file(run.config(), 1 << 20),
+                                          run.config().string());
           } else if (settings.model.empty()) {
-            throw UserError(a->run, "holds no run to go on with: there is no config.json",
-                            {.hint = "check the folder's name, or start a run: wafer train cnn --run " + a->run});
+            throw UserError(
+                a->run, "holds no run to go on with: there is no config.json",
+                {.hint =
+                     "check the folder's name, or start a run: wafer train cnn --run " + a->run});
           }
         } else if (!a->run.empty() && std::filesystem::exists(RunFolder{a->run}.config())) {
           throw UserError(a->run, "holds a run already",
                           {.hint = "go on with it: wafer train --resume --run " + a->run +
                                    "; or choose another folder"});
         }
-        WAFER_REQUIRE(!settings.model.empty(), "train", "which model? Give a name (cnn, mlp, ...) or a .toml file");
+        WAFER_REQUIRE(!settings.model.empty(), "train",
+                      "which model? Give a name (cnn, mlp, ...) or a .toml file");
         return train_and_report(settings, a->run, a->resume);
       });
   command->add_option("model", a->settings.model, "a named model or a .toml file");

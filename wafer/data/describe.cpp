@@ -11,9 +11,9 @@ struct ImageSet {
   const char* name;
   int64_t channels, height, width, classes;
 };
-constexpr ImageSet image_sets[] = {{"cifar10", 3, 32, 32, 10},      {"shapes", 3, 32, 32, 10},
-                                   {"mnist", 1, 28, 28, 10},        {"gtsrb", 3, 32, 32, 43},
-                                   {"orl_faces", 1, 112, 92, 40},   {"lfw_subset", 1, 250, 250, 62}};
+constexpr ImageSet image_sets[] = {{"cifar10", 3, 32, 32, 10},    {"shapes", 3, 32, 32, 10},
+                                   {"mnist", 1, 28, 28, 10},      {"gtsrb", 3, 32, 32, 43},
+                                   {"orl_faces", 1, 112, 92, 40}, {"lfw_subset", 1, 250, 250, 62}};
 
 // The known set whose files lie there, or "".
 std::string known_at(const std::filesystem::path& path) {
@@ -29,7 +29,9 @@ std::string known_at(const std::filesystem::path& path) {
 
 std::optional<Description> describe(const std::string& name, const std::filesystem::path& path,
                                     const LoadOptions& options) {
-  std::string known = find_known_set(name) != nullptr ? name : known_at(path.empty() ? std::filesystem::path(name) : path);
+  std::string known = find_known_set(name) != nullptr
+                          ? name
+                          : known_at(path.empty() ? std::filesystem::path(name) : path);
   Description about;
   about.name = known;
   auto take_classes = [&](int64_t count) {
@@ -39,7 +41,8 @@ std::optional<Description> describe(const std::string& name, const std::filesyst
     if (known != set.name) continue;
     bool resized = options.image_height > 0 && options.image_width > 0;
     about.shape = {options.channels > 0 ? options.channels : set.channels,
-                   resized ? options.image_height : set.height, resized ? options.image_width : set.width};
+                   resized ? options.image_height : set.height,
+                   resized ? options.image_width : set.width};
     take_classes(set.classes);
     return about;
   }

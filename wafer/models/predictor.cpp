@@ -26,7 +26,8 @@ Predictor::Predictor(Model& model, std::shared_ptr<Device> device)
 
 std::vector<double> Predictor::run(const Tensor& inputs) {
   nn::UnaryModule* module = model_.module.get();
-  Graph graph = inference_graph(*module, [module](const Tensor& x) { return (*module)(x); }, inputs.type());
+  Graph graph = inference_graph(
+      *module, [module](const Tensor& x) { return (*module)(x); }, inputs.type());
   auto artifact = compile_cached(*device_, graph);
   auto arguments = weights_;
   inputs.eval();
@@ -52,11 +53,13 @@ int64_t draw(std::vector<double> logits, const SampleOptions& options, RandomStr
   double greatest = *best, least = -INFINITY;
   if (options.top_k > 0 && options.top_k < static_cast<int64_t>(logits.size())) {
     std::vector<double> sorted = logits;
-    std::nth_element(sorted.begin(), sorted.begin() + (options.top_k - 1), sorted.end(), std::greater<>());
+    std::nth_element(sorted.begin(), sorted.begin() + (options.top_k - 1), sorted.end(),
+                     std::greater<>());
     least = sorted[static_cast<size_t>(options.top_k - 1)];
   }
   double total = 0;
-  for (double& logit : logits) total += logit = logit < least ? 0 : std::exp((logit - greatest) / options.temperature);
+  for (double& logit : logits)
+    total += logit = logit < least ? 0 : std::exp((logit - greatest) / options.temperature);
   double at = static_cast<double>(random.uniform()) * total;
   for (size_t i = 0; i < logits.size(); ++i) {
     if ((at -= logits[i]) < 0) return static_cast<int64_t>(i);
@@ -65,9 +68,10 @@ int64_t draw(std::vector<double> logits, const SampleOptions& options, RandomStr
 }
 }  // namespace
 
-std::string sample_text(Predictor& predictor, const data::InputSpec& input, const std::string& prompt,
-                        const SampleOptions& options) {
-  WAFER_REQUIRE(input.description.task == data::Task::next_token, "sample", "the model does not continue text");
+std::string sample_text(Predictor& predictor, const data::InputSpec& input,
+                        const std::string& prompt, const SampleOptions& options) {
+  WAFER_REQUIRE(input.description.task == data::Task::next_token, "sample",
+                "the model does not continue text");
   std::vector<int64_t> tokens = data::tokenise(input, prompt.empty() ? "\n" : prompt);
   auto window = static_cast<size_t>(input.description.shape.at(0));
   auto classes = static_cast<size_t>(input.description.classes.size());

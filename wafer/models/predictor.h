@@ -31,7 +31,7 @@ struct SampleOptions {
   uint64_t seed = 0;
 };
 // Text that goes on from `prompt`, character by character, by a model of next tokens.
-std::string sample_text(Predictor& predictor, const data::InputSpec& input, const std::string& prompt,
-                        const SampleOptions& options);
+std::string sample_text(Predictor& predictor, const data::InputSpec& input,
+                        const std::string& prompt, const SampleOptions& options);
 
 }  // namespace wafer::models

@@ -39,8 +39,8 @@ SavedModel load_model(const std::filesystem::path& path) {
     }
     return found->second;
   };
-  WAFER_REQUIRE(text("wafer.model") == version, where, "a model file of version ", text("wafer.model"),
-                "; this program reads version ", version);
+  WAFER_REQUIRE(text("wafer.model") == version, where, "a model file of version ",
+                text("wafer.model"), "; this program reads version ", version);
   data::InputSpec input = data::InputSpec::from_json(text("input"), where);
   Options options;
   try {
@@ -49,7 +49,8 @@ SavedModel load_model(const std::filesystem::path& path) {
     throw UserError(where, str("the model's options cannot be read: ", error.what()));
   }
   DataSpec spec = spec_of(input.description);
-  Model model = text("toml").empty() ? create(text("model"), options, &spec) : from_toml_text(text("toml"), where, &spec);
+  Model model = text("toml").empty() ? create(text("model"), options, &spec)
+                                     : from_toml_text(text("toml"), where, &spec);
   nn::StateDict state;
   for (const auto& entry : file.entries()) {
     Type type{dtype_from_safetensors(entry.dtype, where), Shape(entry.shape)};

@@ -8,10 +8,10 @@
 
 namespace wafer::models {
 
-// A model in one file: a safetensors file whose tensors are the weights under PyTorch's names, and whose
-// metadata says which model it is, with its options or its TOML text, and how inputs are prepared. Data only:
-// reading it runs no code.
-// `toml`: the text that the model was made from; empty for a model by name.
+// A model in one file: a safetensors file whose tensors are the weights under PyTorch's names, and
+// whose metadata says which model it is, with its options or its TOML text, and how inputs are
+// prepared. Data only: reading it runs no code. `toml`: the text that the model was made from;
+// empty for a model by name.
 void save_model(const std::filesystem::path& path, const Model& model, const data::InputSpec& input,
                 const std::string& toml = "");
 
@@ -19,7 +19,8 @@ struct SavedModel {
   Model model;
   data::InputSpec input;
 };
-// UserError naming the file and what is wrong: not a model, of a newer version, or weights that do not fit.
+// UserError naming the file and what is wrong: not a model, of a newer version, or weights that do
+// not fit.
 SavedModel load_model(const std::filesystem::path& path);
 
 }  // namespace wafer::models

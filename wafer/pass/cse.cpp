@@ -8,7 +8,9 @@
 namespace wafer {
 
 namespace {
-size_t combine(size_t seed, size_t value) { return seed ^ (value + 0x9e3779b97f4a7c15u + (seed << 6) + (seed >> 2)); }
+size_t combine(size_t seed, size_t value) {
+  return seed ^ (value + 0x9e3779b97f4a7c15u + (seed << 6) + (seed >> 2));
+}
 
 size_t key_of(const Node& node, const std::vector<Tensor>& inputs) {
   size_t key = combine(std::hash<const void*>{}(node.op), node.attrs.hash());
@@ -23,12 +25,13 @@ size_t key_of(const Node& node, const std::vector<Tensor>& inputs) {
 }
 
 bool same(const Node& node, const std::vector<Tensor>& inputs, const Node& seen) {
-  if (node.op != seen.op || inputs != seen.inputs || node.outputs != seen.outputs || !(node.attrs == seen.attrs) ||
-      node.subgraphs.size() != seen.subgraphs.size()) {
+  if (node.op != seen.op || inputs != seen.inputs || node.outputs != seen.outputs ||
+      !(node.attrs == seen.attrs) || node.subgraphs.size() != seen.subgraphs.size()) {
     return false;
   }
   for (size_t i = 0; i < node.subgraphs.size(); ++i) {
-    if (node.subgraphs[i] != seen.subgraphs[i] && !structurally_equal(*node.subgraphs[i], *seen.subgraphs[i])) {
+    if (node.subgraphs[i] != seen.subgraphs[i] &&
+        !structurally_equal(*node.subgraphs[i], *seen.subgraphs[i])) {
       return false;
     }
   }
@@ -42,17 +45,21 @@ bool same(const Node& node, const std::vector<Tensor>& inputs, const Node& seen)
 Graph eliminate_common_subexpressions(const Graph& graph) {
   // By key, the outputs that stand for all equal nodes.
   std::unordered_multimap<size_t, std::vector<Tensor>> seen;
-  return rewrite(graph, [&](const Node& node, const std::vector<Tensor>& inputs) -> std::optional<std::vector<Tensor>> {
-    if (node.is(op::input) || node.is(op::random_uniform) || node.is(op::random_normal)) return std::nullopt;
-    size_t key = key_of(node, inputs);
-    auto [begin, end] = seen.equal_range(key);
-    for (auto it = begin; it != end; ++it) {
-      if (same(node, inputs, it->second[0].node())) return it->second;
-    }
-    std::vector<Tensor> outputs = clone_node(node, inputs, node.outputs);
-    seen.emplace(key, outputs);
-    return outputs;
-  });
+  return rewrite(
+      graph,
+      [&](const Node& node,
+          const std::vector<Tensor>& inputs) -> std::optional<std::vector<Tensor>> {
+        if (node.is(op::input) || node.is(op::random_uniform) || node.is(op::random_normal))
+          return std::nullopt;
+        size_t key = key_of(node, inputs);
+        auto [begin, end] = seen.equal_range(key);
+        for (auto it = begin; it != end; ++it) {
+          if (same(node, inputs, it->second[0].node())) return it->second;
+        }
+        std::vector<Tensor> outputs = clone_node(node, inputs, node.outputs);
+        seen.emplace(key, outputs);
+        return outputs;
+      });
 }
 
 }  // namespace wafer

@@ -3,8 +3,8 @@
 
 namespace wafer {
 
-// Common subexpression elimination: nodes of equal op, attributes, subgraphs and inputs become one. Random ops
-// are left alone: each is a stream of its own.
+// Common subexpression elimination: nodes of equal op, attributes, subgraphs and inputs become one.
+// Random ops are left alone: each is a stream of its own.
 Graph eliminate_common_subexpressions(const Graph& graph);
 
 }  // namespace wafer

@@ -4,8 +4,8 @@
 
 namespace wafer {
 
-// Replaces each composite that the target does not support by its decomposition, down to what it does.
-// UserError naming node, target and reason for a primitive that it does not support.
+// Replaces each composite that the target does not support by its decomposition, down to what it
+// does. UserError naming node, target and reason for a primitive that it does not support.
 Graph decompose(const Graph& graph, const Target& target);
 
 }  // namespace wafer

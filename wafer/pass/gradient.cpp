@@ -17,8 +17,9 @@ class Adjoints {
  public:
   void add(const Tensor& value, const Tensor& gradient) {
     if (!gradient) return;
-    WAFER_CHECK(gradient.shape() == value.shape() && gradient.dtype() == value.dtype(), "a gradient of ",
-                gradient.type(), " for ", value.node().op->name, " of ", value.type());
+    WAFER_CHECK(gradient.shape() == value.shape() && gradient.dtype() == value.dtype(),
+                "a gradient of ", gradient.type(), " for ", value.node().op->name, " of ",
+                value.type());
     Tensor& sum = slot(value);
     sum = sum ? sum + gradient : gradient;
   }
@@ -42,7 +43,8 @@ class Adjoints {
 };
 
 std::vector<Tensor> node_gradients(const Node& node, const std::vector<Tensor>& outputs,
-                                   const std::vector<Tensor>& output_gradients, const std::vector<bool>& needed) {
+                                   const std::vector<Tensor>& output_gradients,
+                                   const std::vector<bool>& needed) {
   if (node.op->vjp) {
     return node.op->vjp({node, node.inputs, outputs, output_gradients, needed});
   }
@@ -69,7 +71,8 @@ std::vector<Tensor> node_gradients(const Node& node, const std::vector<Tensor>& 
 
 }  // namespace
 
-std::vector<Tensor> gradient(const std::vector<Tensor>& outputs, const std::vector<Tensor>& output_gradients,
+std::vector<Tensor> gradient(const std::vector<Tensor>& outputs,
+                             const std::vector<Tensor>& output_gradients,
                              const std::vector<Tensor>& wrt, Leaves leaves) {
   WAFER_CHECK(outputs.size() == output_gradients.size(), "one gradient for each output is needed");
   std::vector<const Node*> order = topological_order(outputs);
@@ -126,8 +129,8 @@ std::vector<Tensor> gradient(const std::vector<Tensor>& outputs, const std::vect
     }
     for (const Tensor& input : node->inputs) needed.push_back(depends(input));
     std::vector<Tensor> by_input = node_gradients(*node, node_outputs, gradients, needed);
-    WAFER_CHECK(by_input.size() == node->inputs.size(), node->op->name, ": the vjp gives ", by_input.size(),
-                " gradients for ", node->inputs.size(), " inputs");
+    WAFER_CHECK(by_input.size() == node->inputs.size(), node->op->name, ": the vjp gives ",
+                by_input.size(), " gradients for ", node->inputs.size(), " inputs");
     for (size_t i = 0; i < by_input.size(); ++i) {
       if (needed[i]) adjoints.add(node->inputs[i], by_input[i]);
     }
@@ -135,7 +138,8 @@ std::vector<Tensor> gradient(const std::vector<Tensor>& outputs, const std::vect
   return result;
 }
 
-std::vector<Tensor> gradient_of(const std::vector<Tensor>& outputs, const std::vector<Tensor>& output_gradients,
+std::vector<Tensor> gradient_of(const std::vector<Tensor>& outputs,
+                                const std::vector<Tensor>& output_gradients,
                                 const std::vector<Tensor>& wrt) {
   return gradient(outputs, output_gradients, wrt, Leaves::cut);
 }

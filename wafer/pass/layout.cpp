@@ -9,10 +9,12 @@
 namespace wafer {
 
 namespace {
-bool is_spatial(const Tensor& x) { return x.rank() >= 3 && x.rank() <= 5; }
+bool is_spatial(const Tensor& x) {
+  return x.rank() >= 3 && x.rank() <= 5;
+}
 
-// Which inputs of an op are activations [batch, channels, spatial...] that it wants channels-last; empty for
-// ops that do not care.
+// Which inputs of an op are activations [batch, channels, spatial...] that it wants channels-last;
+// empty for ops that do not care.
 std::vector<size_t> channels_last_inputs(const Node& node) {
   if (node.is(op::conv)) return {0};
   if (node.is(op::conv_input_gradient)) return {0};
@@ -24,7 +26,8 @@ std::vector<size_t> channels_last_inputs(const Node& node) {
 
 class Assigner {
  public:
-  std::optional<std::vector<Tensor>> operator()(const Node& node, const std::vector<Tensor>& inputs) {
+  std::optional<std::vector<Tensor>> operator()(const Node& node,
+                                                const std::vector<Tensor>& inputs) {
     if (inputs.empty()) return std::nullopt;
     std::vector<size_t> wanted = channels_last_inputs(node);
     if (!wanted.empty()) {
@@ -33,11 +36,14 @@ class Assigner {
         bool last = std::find(wanted.begin(), wanted.end(), i) != wanted.end();
         placed.push_back(in_layout(inputs[i], last ? Layout::channels_last : Layout::row_major));
       }
-      return clone(node, placed, node.is(op::conv_weight_gradient) ? Layout::row_major : Layout::channels_last);
+      return clone(node, placed,
+                   node.is(op::conv_weight_gradient) ? Layout::row_major : Layout::channels_last);
     }
-    bool follows = node.op->elementwise || node.is(op::batch_norm) || node.is(op::batch_norm_gradient);
+    bool follows =
+        node.op->elementwise || node.is(op::batch_norm) || node.is(op::batch_norm_gradient);
     if (follows && is_spatial(inputs[0])) {
-      // One operand that has to be channels-last decides for all; a broadcast is made in either layout.
+      // One operand that has to be channels-last decides for all; a broadcast is made in either
+      // layout.
       bool last = std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) {
         return x.type().layout == Layout::channels_last;
       });
@@ -46,16 +52,18 @@ class Assigner {
       for (const Tensor& input : inputs) placed.push_back(in_layout(input, layout));
       return clone(node, placed, layout);
     }
-    bool any_layout = node.is(op::reduce_sum) || node.is(op::reduce_max) || node.is(op::reduce_min) ||
-                      node.is(op::reduce_prod) || node.is(op::reorder);
+    bool any_layout = node.is(op::reduce_sum) || node.is(op::reduce_max) ||
+                      node.is(op::reduce_min) || node.is(op::reduce_prod) || node.is(op::reorder);
     std::vector<Tensor> placed;
-    for (const Tensor& input : inputs) placed.push_back(any_layout ? input : in_layout(input, Layout::row_major));
+    for (const Tensor& input : inputs)
+      placed.push_back(any_layout ? input : in_layout(input, Layout::row_major));
     return clone(node, placed, Layout::row_major);
   }
 
   Tensor in_layout(const Tensor& x, Layout layout) {
     if (x.type().layout == layout || !is_spatial(x)) return x;
-    if (x.node().is(op::reorder) && x.node().inputs[0].type().layout == layout) return x.node().inputs[0];
+    if (x.node().is(op::reorder) && x.node().inputs[0].type().layout == layout)
+      return x.node().inputs[0];
     auto& made = made_[&x.node()];
     for (const auto& [from, to] : made) {
       if (from == x) return to;

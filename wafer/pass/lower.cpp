@@ -26,7 +26,8 @@ class Pipeline {
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     if (log_enabled("pass")) {
       bool changed = !structurally_equal(graph_, result);
-      log("pass", str(name, ", ", milliseconds, " ms", changed ? ":\n" + print(result) : " (unchanged)"));
+      log("pass",
+          str(name, ", ", milliseconds, " ms", changed ? ":\n" + print(result) : " (unchanged)"));
     }
     graph_ = std::move(result);
     check(name);

@@ -9,8 +9,8 @@ struct LowerOptions {
   bool fuse_elementwise = false;  // the target runs `fused` nodes
 };
 
-// Turns a user's graph into one that the target can run, node by node. lower.cpp is the contents page of
-// passes. WAFER_LOG=pass prints the graph after each pass that changed it, with its time.
+// Turns a user's graph into one that the target can run, node by node. lower.cpp is the contents
+// page of passes. WAFER_LOG=pass prints the graph after each pass that changed it, with its time.
 Graph lower(const Graph& graph, const Target& target, const LowerOptions& options);
 
 }  // namespace wafer

@@ -13,10 +13,15 @@ namespace wafer {
 namespace {
 using Result = std::optional<std::vector<Tensor>>;
 
-bool produced_by(const Tensor& x, const OpDef& def) { return x.node().is(def); }
-const Tensor& source(const Tensor& x) { return x.node().inputs[0]; }
+bool produced_by(const Tensor& x, const OpDef& def) {
+  return x.node().is(def);
+}
+const Tensor& source(const Tensor& x) {
+  return x.node().inputs[0];
+}
 
-// x + 0 is left alone: it turns -0 into +0, and an optimiser may count on it no more than a reader does.
+// x + 0 is left alone: it turns -0 into +0, and an optimiser may count on it no more than a reader
+// does.
 Result simplify_arithmetic(const Node& node, const std::vector<Tensor>& in) {
   if (node.is(op::mul)) {
     if (is_constant_value(in[1], 1)) return {{in[0]}};
@@ -59,7 +64,8 @@ Result simplify_movement(const Node& node, const std::vector<Tensor>& in) {
     if (in[0].dtype() == to) return {{in[0]}};
     // Back to where it came from, through a dtype that holds all its values.
     if (produced_by(in[0], op::cast) && source(in[0]).dtype() == to && is_floating(to) &&
-        is_floating(in[0].dtype()) && (in[0].dtype() == DType::f64 || (in[0].dtype() == DType::f32 && bits(to) < 32))) {
+        is_floating(in[0].dtype()) &&
+        (in[0].dtype() == DType::f64 || (in[0].dtype() == DType::f32 && bits(to) < 32))) {
       return {{source(in[0])}};
     }
   }

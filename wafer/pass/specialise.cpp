@@ -20,23 +20,26 @@ Attrs bind_attrs(const Node& node, const std::map<std::string, int64_t>& binding
 }  // namespace
 
 Graph specialise(const Graph& graph, const std::map<std::string, int64_t>& bindings) {
-  return rewrite(graph, [&](const Node& node, const std::vector<Tensor>& inputs) -> std::optional<std::vector<Tensor>> {
-    if (node.is(op::input)) {
-      Type type = node.outputs[0];
-      if (type.shape.is_static()) return std::nullopt;
-      type.shape = type.shape.bind(bindings);
-      return std::vector<Tensor>{make_input(type, node.attr<InputAttrs>().name)};
-    }
-    if (node.is(op::constant)) return std::nullopt;
-    auto subgraphs = node.subgraphs;
-    for (auto& subgraph : subgraphs) subgraph = std::make_shared<const Graph>(specialise(*subgraph, bindings));
-    return make_node(*node.op, inputs, bind_attrs(node, bindings), subgraphs);
-  });
+  return rewrite(graph,
+                 [&](const Node& node,
+                     const std::vector<Tensor>& inputs) -> std::optional<std::vector<Tensor>> {
+                   if (node.is(op::input)) {
+                     Type type = node.outputs[0];
+                     if (type.shape.is_static()) return std::nullopt;
+                     type.shape = type.shape.bind(bindings);
+                     return std::vector<Tensor>{make_input(type, node.attr<InputAttrs>().name)};
+                   }
+                   if (node.is(op::constant)) return std::nullopt;
+                   auto subgraphs = node.subgraphs;
+                   for (auto& subgraph : subgraphs)
+                     subgraph = std::make_shared<const Graph>(specialise(*subgraph, bindings));
+                   return make_node(*node.op, inputs, bind_attrs(node, bindings), subgraphs);
+                 });
 }
 
 std::map<std::string, int64_t> match_inputs(const Graph& graph, const std::vector<Type>& types) {
-  WAFER_REQUIRE(types.size() == graph.inputs.size(), "graph", "takes ", graph.inputs.size(), " inputs; got ",
-                types.size());
+  WAFER_REQUIRE(types.size() == graph.inputs.size(), "graph", "takes ", graph.inputs.size(),
+                " inputs; got ", types.size());
   std::map<std::string, int64_t> bindings;
   for (size_t i = 0; i < types.size(); ++i) {
     const Type& wanted = graph.inputs[i].type();

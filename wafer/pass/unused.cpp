@@ -22,13 +22,18 @@ Graph drop_unused_outputs(const Graph& graph) {
     for (const Tensor& input : node->inputs) mark(input);
   }
   if (!any_scan) return graph;
-  return rewrite(graph, [&](const Node& node, const std::vector<Tensor>& inputs) -> std::optional<std::vector<Tensor>> {
-    if (!node.is(op::scan)) return std::nullopt;
-    const std::vector<bool>& flags = used.at(&node);
-    std::vector<bool> stacked(flags.begin() + static_cast<std::ptrdiff_t>(node.attr<ScanAttrs>().carries), flags.end());
-    if (std::find(stacked.begin(), stacked.end(), false) == stacked.end()) return std::nullopt;
-    return scan_without(node, inputs, stacked);
-  });
+  return rewrite(graph,
+                 [&](const Node& node,
+                     const std::vector<Tensor>& inputs) -> std::optional<std::vector<Tensor>> {
+                   if (!node.is(op::scan)) return std::nullopt;
+                   const std::vector<bool>& flags = used.at(&node);
+                   std::vector<bool> stacked(
+                       flags.begin() + static_cast<std::ptrdiff_t>(node.attr<ScanAttrs>().carries),
+                       flags.end());
+                   if (std::find(stacked.begin(), stacked.end(), false) == stacked.end())
+                     return std::nullopt;
+                   return scan_without(node, inputs, stacked);
+                 });
 }
 
 }  // namespace wafer

@@ -71,13 +71,16 @@ class Measurement {
   // Seconds of each step.
   std::vector<double> step_times(Runner& runner, double seconds, int least) {
     std::vector<std::vector<double>> times(runner.artifact().steps.size());
-    RunObserver observer = [&](const StepResult& step) { times[step.step].push_back(step.seconds); };
+    RunObserver observer = [&](const StepResult& step) {
+      times[step.step].push_back(step.seconds);
+    };
     runner.run();
     auto start = Clock::now();
     int runs = 0;
     do {
       runner.run(&observer);
-    } while (++runs < least || (runs < 50 && std::chrono::duration<double>(Clock::now() - start).count() < seconds));
+    } while (++runs < least ||
+             (runs < 50 && std::chrono::duration<double>(Clock::now() - start).count() < seconds));
     std::vector<double> result;
     for (auto& values : times) {
       std::sort(values.begin(), values.end());
@@ -133,7 +136,8 @@ class Measurement {
     result_.flops_per_second = 1;
     for (const Measured& m : measured_) {
       if (m.work.elementwise()) continue;
-      result_.flops_per_second = std::max(result_.flops_per_second, m.work.flops / std::max(m.seconds, 1e-9));
+      result_.flops_per_second =
+          std::max(result_.flops_per_second, m.work.flops / std::max(m.seconds, 1e-9));
     }
     for (const Measured& m : measured_) {
       double ideal = result_.ideal_seconds(m.work, memory_seconds(result_, m.work, m.traffic));

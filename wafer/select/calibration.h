@@ -34,8 +34,8 @@ struct Calibration {
   // Bytes a second where `bytes` are in use, between the two nearest that were measured.
   double bandwidth_at(double bytes) const;
 
-  // The least time that the roofline (Williams et al. 2009) allows, plus step_seconds: the larger of
-  // flops over the best rate (for element-wise work the sum over its ops of elements times
+  // The least time that the roofline (Williams et al. 2009) allows, plus step_seconds: the larger
+  // of flops over the best rate (for element-wise work the sum over its ops of elements times
   // element_seconds) and `memory_seconds`, the time of moving work.bytes.
   double ideal_seconds(const Work& work, double memory_seconds) const;
 };

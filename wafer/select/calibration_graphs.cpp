@@ -49,7 +49,8 @@ Graph convolutional(int64_t batch, int64_t size, int64_t first, int64_t second, 
   net.append<nn::Conv2d>(nn::ConvLayerOptions{.in = 3, .out = first, .kernel = 3, .padding = 1})
       .append<nn::ReLU>()
       .append<nn::MaxPool2d>(nn::PoolLayerOptions{.kernel = 2})
-      .append<nn::Conv2d>(nn::ConvLayerOptions{.in = first, .out = second, .kernel = 3, .padding = 1})
+      .append<nn::Conv2d>(
+          nn::ConvLayerOptions{.in = first, .out = second, .kernel = 3, .padding = 1})
       .append<nn::ReLU>()
       .append<nn::MaxPool2d>(nn::PoolLayerOptions{.kernel = 2})
       .append<nn::Flatten>()
@@ -108,20 +109,21 @@ Graph products() {
     bool transpose_a, transpose_b;
   };
   constexpr Product list[] = {
-      {1, 8, 8, 8, false, false},        {1, 64, 64, 64, false, true},
-      {1, 64, 256, 64, false, true},     {1, 64, 512, 784, false, true},
-      {1, 512, 784, 64, true, false},    {1, 64, 784, 512, false, false},
-      {1, 64, 1024, 1024, false, true},  {1, 1024, 512, 64, true, false},
-      {1, 256, 256, 256, false, false},  {1, 512, 512, 512, false, true},
-      {1, 2048, 128, 128, false, true},  {1, 128, 128, 2048, true, false},
-      {1, 2048, 512, 128, false, true},  {1, 1, 512, 512, false, true},
-      {32, 64, 64, 32, false, true},     {32, 64, 32, 64, false, false},
-      {32, 64, 32, 64, true, false},     {1, 4096, 64, 64, false, true},
+      {1, 8, 8, 8, false, false},       {1, 64, 64, 64, false, true},
+      {1, 64, 256, 64, false, true},    {1, 64, 512, 784, false, true},
+      {1, 512, 784, 64, true, false},   {1, 64, 784, 512, false, false},
+      {1, 64, 1024, 1024, false, true}, {1, 1024, 512, 64, true, false},
+      {1, 256, 256, 256, false, false}, {1, 512, 512, 512, false, true},
+      {1, 2048, 128, 128, false, true}, {1, 128, 128, 2048, true, false},
+      {1, 2048, 512, 128, false, true}, {1, 1, 512, 512, false, true},
+      {32, 64, 64, 32, false, true},    {32, 64, 32, 64, false, false},
+      {32, 64, 32, 64, true, false},    {1, 4096, 64, 64, false, true},
   };
   Graph graph;
   for (const Product& p : list) {
     Shape a = p.transpose_a ? Shape{p.batch, p.inner, p.rows} : Shape{p.batch, p.rows, p.inner};
-    Shape b = p.transpose_b ? Shape{p.batch, p.columns, p.inner} : Shape{p.batch, p.inner, p.columns};
+    Shape b =
+        p.transpose_b ? Shape{p.batch, p.columns, p.inner} : Shape{p.batch, p.inner, p.columns};
     if (p.batch == 1) {
       a = Shape({a[1], a[2]});
       b = Shape({b[1], b[2]});
@@ -134,21 +136,22 @@ Graph products() {
 }
 
 Graph reductions() {
-  Tensor square = real(Shape{512, 512}), image = real(Shape{16, 32, 16, 16}), wide = real(Shape{64, 4096});
+  Tensor square = real(Shape{512, 512}), image = real(Shape{16, 32, 16, 16}),
+         wide = real(Shape{64, 4096});
   Tensor small = real(Shape{64, 64});
   return graph_of({square, image, wide, small},
                   {reduce_sum(square, {1}), reduce_sum(square, {0}), reduce_sum(square),
                    reduce_max(square, {1}), reduce_sum(image, {0, 2, 3}), reduce_sum(image, {2, 3}),
                    reduce_sum(wide, {0}), reduce_sum(wide, {1}), reduce_sum(small, {0}),
-                   reduce_sum(small, {1}), reduce_max(small, {1}), reduce_sum(small), argmax(small, -1),
-                   softmax(square), softmax(small)});
+                   reduce_sum(small, {1}), reduce_max(small, {1}), reduce_sum(small),
+                   argmax(small, -1), softmax(square), softmax(small)});
 }
 
 Graph movements() {
   Tensor a = real(Shape{512, 512}), b = real(Shape{32, 64, 4, 32}), c = real(Shape{64, 64});
-  return graph_of({a, b, c}, {transpose(a, {1, 0}), transpose(b, {0, 2, 1, 3}), transpose(c, {1, 0}),
-                              narrow(a, 1, 0, 256), narrow(c, 1, 0, 32), concat({a, a}, 0),
-                              concat({c, c}, 1)});
+  return graph_of(
+      {a, b, c}, {transpose(a, {1, 0}), transpose(b, {0, 2, 1, 3}), transpose(c, {1, 0}),
+                  narrow(a, 1, 0, 256), narrow(c, 1, 0, 32), concat({a, a}, 0), concat({c, c}, 1)});
 }
 
 // Chains as optimisers and activations have them, from small to larger than caches.
@@ -177,9 +180,11 @@ Graph smallest_step_graph() {
 
 Graph scan_graph(int64_t length) {
   Tensor x = real(Shape{1});
-  auto result = scan([](const std::vector<Tensor>& carries, const std::vector<Tensor>&) -> ScanStep {
-    return {{exp(carries[0])}, {}};
-  }, {x}, {}, {.length = length, .save_carries = false});
+  auto result = scan(
+      [](const std::vector<Tensor>& carries, const std::vector<Tensor>&) -> ScanStep {
+        return {{exp(carries[0])}, {}};
+      },
+      {x}, {}, {.length = length, .save_carries = false});
   return graph_of({x}, {result.carries[0]});
 }
 
@@ -206,7 +211,8 @@ std::map<std::string, Graph> element_graphs(int64_t elements) {
     put({a, b}, binary(a, b));
   }
   Tensor i = make_input({DType::i64, shape}, "i"), j = make_input({DType::i64, shape}, "j");
-  for (Binary binary : {Binary(add), Binary(mul), Binary(equal), Binary(less)}) put({i, j}, binary(i, j));
+  for (Binary binary : {Binary(add), Binary(mul), Binary(equal), Binary(less)})
+    put({i, j}, binary(i, j));
   put({i}, cast(i, DType::f32));
   put({a}, cast(a, DType::i64));
   Tensor p = make_input({DType::boolean, shape}, "p"), q = make_input({DType::boolean, shape}, "q");

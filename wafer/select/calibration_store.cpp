@@ -62,7 +62,8 @@ void save_calibration(const Calibration& c, const fs::path& path) {
             {"step_seconds", c.step_seconds},
             {"iteration_seconds", c.iteration_seconds},
             {"samples", Json::array()}};
-  for (const Sample& s : c.samples) json["samples"].push_back({{"kind", s.kind}, {"size", s.size}, {"ratio", s.ratio}});
+  for (const Sample& s : c.samples)
+    json["samples"].push_back({{"kind", s.kind}, {"size", s.size}, {"ratio", s.ratio}});
   std::error_code ignored;
   fs::create_directories(path.parent_path(), ignored);
   io::write_file_atomic(path, json.dump());
@@ -85,7 +86,8 @@ Calibration load_calibration(const fs::path& path) {
     c.step_seconds = positive(json.at("step_seconds"), true);
     c.iteration_seconds = positive(json.at("iteration_seconds"), true);
     for (const Json& sample : json.at("samples"))
-      c.samples.push_back({sample.at("kind"), sample.at("size").get<std::vector<double>>(), positive(sample.at("ratio"))});
+      c.samples.push_back({sample.at("kind"), sample.at("size").get<std::vector<double>>(),
+                           positive(sample.at("ratio"))});
     return c;
   } catch (const UserError&) {
     throw;

@@ -16,7 +16,7 @@ struct StepPrediction {
 struct Prediction {
   double seconds = 0;
   std::vector<StepPrediction> steps;
-  size_t memory_bytes = 0;    // inputs, outputs, constants and what lies between steps
+  size_t memory_bytes = 0;  // inputs, outputs, constants and what lies between steps
   double flops = 0, bytes = 0;
   // Share of `seconds` by which the time may well be off: from how far the steps are from what was
   // measured and how much that varied.

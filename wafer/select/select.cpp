@@ -139,13 +139,17 @@ Choice best_for(const Graph& graph, const Options& options) {
     for (int threads : thread_counts(*device, options.threads)) {
       choice.candidates.push_back(consider(device, threads, graph, options.verify));
     }
-    choice.candidates.push_back({device, device->info().name, "bf16", 0, {}, {},
+    choice.candidates.push_back({device,
+                                 device->info().name,
+                                 "bf16",
+                                 0,
+                                 {},
+                                 {},
                                  "unavailable: this version computes in f32 only"});
   }
-  std::stable_sort(choice.candidates.begin(), choice.candidates.end(),
-                   [&](const Candidate& a, const Candidate& b) {
-                     return better(a, b, options.objective);
-                   });
+  std::stable_sort(
+      choice.candidates.begin(), choice.candidates.end(),
+      [&](const Candidate& a, const Candidate& b) { return better(a, b, options.objective); });
   for (const Backend& backend : backends()) {
     if (!backend.devices.empty() || !options.device.empty()) continue;
     choice.candidates.push_back(
@@ -174,9 +178,9 @@ Choice best_for_types(const Objective& objective, const Type& input, const Type&
   Options used = options;
   if (options.objective == Latency) {
     used.batch_size = 1;
-    return best_for(
-        inference_graph(*objective.module, objective.forward, {input.dtype, batched(input.shape, 1)}),
-        used);
+    return best_for(inference_graph(*objective.module, objective.forward,
+                                    {input.dtype, batched(input.shape, 1)}),
+                    used);
   }
   WAFER_REQUIRE(options.batch_size > 0, "select", "the batch size must be positive; got ",
                 options.batch_size);
@@ -204,11 +208,12 @@ Choice best_for_data(nn::Module& model, ForwardFunction forward, const data::Dat
 std::string Choice::text() const {
   const Prediction& p = prediction;
   std::string what = objective == Latency ? "for one example" : str("a step of ", batch_size);
-  std::string text = str("select: ", device->info().name, threads_text(threads), ", ", precision, ": ",
-                         milliseconds(p.seconds), " ", what, " predicted (give or take ",
+  std::string text = str("select: ", device->info().name, threads_text(threads), ", ", precision,
+                         ": ", milliseconds(p.seconds), " ", what, " predicted (give or take ",
                          std::lround(100 * p.relative_error), " %)");
   if (objective != Latency)
-    text += str(", ", human_count(std::llround(static_cast<double>(batch_size) / p.seconds)), " examples/s");
+    text += str(", ", human_count(std::llround(static_cast<double>(batch_size) / p.seconds)),
+                " examples/s");
   text += str(", ", human_bytes(static_cast<double>(p.memory_bytes)), "\n");
   text += str("  why: ", number(p.flops * 1e-9, 3), " GFLOP and ", number(p.bytes * 1e-6, 1),
               " MB at up to ", number(flops_per_second * 1e-9, 0), " GFLOP/s and ",
@@ -217,11 +222,13 @@ std::string Choice::text() const {
   std::vector<std::string> others;
   for (size_t i = 1; i < candidates.size(); ++i) {
     const Candidate& c = candidates[i];
-    std::string label = str(c.device_name, threads_text(c.threads), c.precision.empty() ? "" : " ", c.precision);
+    std::string label =
+        str(c.device_name, threads_text(c.threads), c.precision.empty() ? "" : " ", c.precision);
     if (c.prediction) {
-      others.push_back(objective == Memory
-                           ? str(label, " ", human_bytes(static_cast<double>(c.prediction->memory_bytes)))
-                           : str(label, " ", milliseconds(c.prediction->seconds)));
+      others.push_back(
+          objective == Memory
+              ? str(label, " ", human_bytes(static_cast<double>(c.prediction->memory_bytes)))
+              : str(label, " ", milliseconds(c.prediction->seconds)));
     } else {
       others.push_back(str(label, " (", c.remark, ")"));
     }

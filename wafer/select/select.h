@@ -33,8 +33,8 @@ struct Options {
 struct Candidate {
   std::shared_ptr<Device> device;
   std::string device_name, precision;
-  int threads = 0;  // 0: the device has no such setting
-  std::optional<Prediction> prediction;   // absent: unavailable, for the reason in `remark`
+  int threads = 0;                       // 0: the device has no such setting
+  std::optional<Prediction> prediction;  // absent: unavailable, for the reason in `remark`
   std::optional<double> measured_seconds;
   std::string remark;
 };

@@ -31,9 +31,12 @@ std::vector<double> conv_size(const Shape& y, const Shape& weight) {
 void describe_matmul(const Node& node, Work& work) {
   auto [ta, tb] = node.attr<MatmulAttrs>();
   const Shape &a = node.inputs[0].shape(), &y = node.outputs[0].shape;
-  work.size = {log2_of(static_cast<double>(y.size(-2))), log2_of(static_cast<double>(y.size(-1))),
+  work.size = {log2_of(static_cast<double>(y.size(-2))),
+               log2_of(static_cast<double>(y.size(-1))),
                log2_of(static_cast<double>(a.size(ta ? -2 : -1))),
-               log2_of(product(y, 0, y.rank() - 2)), ta ? 1.0 : 0.0, tb ? 1.0 : 0.0};
+               log2_of(product(y, 0, y.rank() - 2)),
+               ta ? 1.0 : 0.0,
+               tb ? 1.0 : 0.0};
 }
 
 // Reductions run at different rates along the last, the first, or other axes.
@@ -43,7 +46,11 @@ void describe_reduction(const Node& node, Work& work) {
   bool last = !axes.empty() && axes.back() == x.rank() - 1;
   bool first = !axes.empty() && axes.front() == 0;
   bool all = static_cast<int>(axes.size()) == x.rank();
-  work.kind = str(node.op->name, all ? " all" : last && first ? " both" : last ? " last" : first ? " first" : " inner");
+  work.kind = str(node.op->name, all             ? " all"
+                                 : last && first ? " both"
+                                 : last          ? " last"
+                                 : first         ? " first"
+                                                 : " inner");
   work.size = {log2_of(static_cast<double>(x.elements())),
                log2_of(static_cast<double>(node.outputs[0].elements()))};
 }
@@ -66,7 +73,8 @@ void describe_elementwise(const Node& node, Work& work) {
 }  // namespace
 
 std::string element_op(const Node& node) {
-  return str(node.op->name, " ", node.inputs.empty() ? node.outputs[0].dtype : node.inputs[0].dtype());
+  return str(node.op->name, " ",
+             node.inputs.empty() ? node.outputs[0].dtype : node.inputs[0].dtype());
 }
 
 Work work_of(const Node& node) {

@@ -12,8 +12,9 @@ namespace wafer {
 
 namespace {
 
-// The part of the recorded graph that is still to be computed: values with memory are its inputs. Scalars stay
-// constants, so that `x * 2` and `x * 3` are two programs but the compiler sees their numbers.
+// The part of the recorded graph that is still to be computed: values with memory are its inputs.
+// Scalars stay constants, so that `x * 2` and `x * 3` are two programs but the compiler sees their
+// numbers.
 struct Pending {
   Graph graph;
   std::vector<std::shared_ptr<Storage>> storages;
@@ -35,10 +36,13 @@ Pending collect(const std::vector<Tensor>& outputs) {
     const Node& node = value.node();
     if (replaced.count(&node)) continue;
     if (node.is(op::input)) {
-      throw UserError("read", str("the value of traced input '", node.attr<InputAttrs>().name, "' (", value.type(),
-                                  ") is read while the function is traced"),
-                      {.hint = "a traced function runs once to record a graph; use ops such as where() in place of "
-                               "reading values"});
+      throw UserError(
+          "read",
+          str("the value of traced input '", node.attr<InputAttrs>().name, "' (", value.type(),
+              ") is read while the function is traced"),
+          {.hint =
+               "a traced function runs once to record a graph; use ops such as where() in place of "
+               "reading values"});
     }
     bool computed = !node.values.empty() && node.values[0];
     bool scalar = computed && node.outputs[0].bytes() <= 8 && node.outputs[0].shape.rank() == 0;
@@ -57,7 +61,8 @@ Pending collect(const std::vector<Tensor>& outputs) {
     }
     if (!inputs_done) {
       stack.emplace_back(value, true);
-      for (auto it = node.inputs.rbegin(); it != node.inputs.rend(); ++it) stack.emplace_back(*it, false);
+      for (auto it = node.inputs.rbegin(); it != node.inputs.rend(); ++it)
+        stack.emplace_back(*it, false);
       continue;
     }
     std::vector<Tensor> inputs;

@@ -11,10 +11,12 @@ std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& wrt) {
   return grad(std::vector<Tensor>{loss}, {ones_like(loss)}, wrt);
 }
 
-std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& output_gradients,
+std::vector<Tensor> grad(const std::vector<Tensor>& outputs,
+                         const std::vector<Tensor>& output_gradients,
                          const std::vector<Tensor>& wrt) {
   for (const Tensor& value : wrt) {
-    WAFER_REQUIRE(is_floating(value.dtype()), "grad", "cannot differentiate by a tensor of ", value.dtype());
+    WAFER_REQUIRE(is_floating(value.dtype()), "grad", "cannot differentiate by a tensor of ",
+                  value.dtype());
   }
   std::vector<Tensor> gradients = gradient(outputs, output_gradients, wrt);
   for (size_t i = 0; i < wrt.size(); ++i) {

@@ -15,9 +15,12 @@ struct TraceScope {
 };
 }  // namespace
 
-bool tracing() { return trace_depth > 0; }
+bool tracing() {
+  return trace_depth > 0;
+}
 
-Graph trace(const TensorFunction& function, const std::vector<Type>& inputs, const std::vector<std::string>& names) {
+Graph trace(const TensorFunction& function, const std::vector<Type>& inputs,
+            const std::vector<std::string>& names) {
   Graph graph;
   for (size_t i = 0; i < inputs.size(); ++i) {
     graph.inputs.push_back(make_input(inputs[i], i < names.size() ? names[i] : str("input", i)));
@@ -27,14 +30,16 @@ Graph trace(const TensorFunction& function, const std::vector<Type>& inputs, con
     graph.outputs = function(graph.inputs);
   }
   // What was computed before the trace stands as constants; other roots are computed now.
-  graph = rewrite(graph, [](const Node& node, const std::vector<Tensor>&) -> std::optional<std::vector<Tensor>> {
-    if (node.is(op::constant) || node.values.empty() || !node.values[0]) return std::nullopt;
-    std::vector<Tensor> constants;
-    for (size_t i = 0; i < node.outputs.size(); ++i) {
-      constants.push_back(Tensor::from_storage(node.outputs[i], node.values[i]));
-    }
-    return constants;
-  });
+  graph = rewrite(
+      graph,
+      [](const Node& node, const std::vector<Tensor>&) -> std::optional<std::vector<Tensor>> {
+        if (node.is(op::constant) || node.values.empty() || !node.values[0]) return std::nullopt;
+        std::vector<Tensor> constants;
+        for (size_t i = 0; i < node.outputs.size(); ++i) {
+          constants.push_back(Tensor::from_storage(node.outputs[i], node.values[i]));
+        }
+        return constants;
+      });
   return graph;
 }
 

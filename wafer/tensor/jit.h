@@ -11,8 +11,9 @@ namespace wafer {
 // A function of tensors, traced once into a graph.
 using TensorFunction = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
 
-// Runs `function` on placeholders of the given types and returns what it recorded. Values from outside that
-// have memory are kept as constants of the graph; an outside value that has none is computed first.
+// Runs `function` on placeholders of the given types and returns what it recorded. Values from
+// outside that have memory are kept as constants of the graph; an outside value that has none is
+// computed first.
 Graph trace(const TensorFunction& function, const std::vector<Type>& inputs,
             const std::vector<std::string>& names = {});
 

@@ -10,8 +10,8 @@ namespace wafer {
 
 namespace {
 
-// How PyTorch prints numbers: whole floats as "1.", others with four digits after the point, or in scientific
-// notation when the range is wide.
+// How PyTorch prints numbers: whole floats as "1.", others with four digits after the point, or in
+// scientific notation when the range is wide.
 struct NumberFormat {
   bool whole = true, scientific = false;
 
@@ -23,7 +23,8 @@ struct NumberFormat {
       if (value != 0) least = std::min(least, std::fabs(value));
       greatest = std::max(greatest, std::fabs(value));
     }
-    if (greatest > 0) scientific = greatest / least > 1000 || greatest > 1e8 || (!whole && least < 1e-4);
+    if (greatest > 0)
+      scientific = greatest / least > 1000 || greatest > 1e8 || (!whole && least < 1e-4);
     if (whole) scientific = greatest > 1e8;
   }
 
@@ -48,7 +49,8 @@ void shown(int64_t size, bool shorten, const std::function<void(int64_t)>& emit)
 }
 
 void print_dim(const std::vector<int64_t>& sizes, size_t dim, int64_t offset, bool shorten,
-               const std::function<std::string(int64_t)>& element, const std::string& indent, std::string& text) {
+               const std::function<std::string(int64_t)>& element, const std::string& indent,
+               std::string& text) {
   if (dim == sizes.size()) {
     text += element(offset);
     return;
@@ -56,14 +58,17 @@ void print_dim(const std::vector<int64_t>& sizes, size_t dim, int64_t offset, bo
   int64_t stride = 1;
   for (size_t d = dim + 1; d < sizes.size(); ++d) stride *= sizes[d];
   bool last = dim + 1 == sizes.size();
-  std::string separator = last ? ", " : "," + std::string(sizes.size() - dim - 1, '\n') + indent + " ";
+  std::string separator =
+      last ? ", " : "," + std::string(sizes.size() - dim - 1, '\n') + indent + " ";
   text += "[";
   bool first = true;
   shown(sizes[dim], shorten, [&](int64_t i) {
     if (!first) text += separator;
     first = false;
-    if (i < 0) text += "...";
-    else print_dim(sizes, dim + 1, offset + i * stride, shorten, element, indent + " ", text);
+    if (i < 0)
+      text += "...";
+    else
+      print_dim(sizes, dim + 1, offset + i * stride, shorten, element, indent + " ", text);
   });
   text += "]";
 }
@@ -106,10 +111,13 @@ std::string Tensor::text() const {
   std::string text = "tensor(";
   print_dim(sizes, 0, 0, shorten, padded, std::string(7, ' '), text);
   if (count == 0) text += str(", size=(", shape(), ")");
-  if (dtype() != DType::f32 && dtype() != DType::i64 && dtype() != DType::boolean) text += str(", dtype=", dtype());
+  if (dtype() != DType::f32 && dtype() != DType::i64 && dtype() != DType::boolean)
+    text += str(", dtype=", dtype());
   return text + ")";
 }
 
-std::ostream& operator<<(std::ostream& out, const Tensor& tensor) { return out << tensor.text(); }
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
+  return out << tensor.text();
+}
 
 }  // namespace wafer

@@ -15,12 +15,16 @@ constexpr const char* version = "1";
 
 std::filesystem::path file_of(const std::filesystem::path& folder, int64_t step) {
   std::string digits = std::to_string(step);
-  return folder / ("step-" + std::string(digits.size() < 9 ? 9 - digits.size() : 0, '0') + digits + ".safetensors");
+  return folder / ("step-" + std::string(digits.size() < 9 ? 9 - digits.size() : 0, '0') + digits +
+                   ".safetensors");
 }
 
 std::string to_json(const Progression& p) {
-  nlohmann::json json = {{"step", p.step}, {"epoch", p.epoch}, {"batch", p.batch},
-                         {"epoch_correct", p.epoch_correct}, {"epoch_examples", p.epoch_examples},
+  nlohmann::json json = {{"step", p.step},
+                         {"epoch", p.epoch},
+                         {"batch", p.batch},
+                         {"epoch_correct", p.epoch_correct},
+                         {"epoch_examples", p.epoch_examples},
                          {"history", p.history}};
   // As bits: a decimal number must not change what is added up.
   uint64_t bits = 0;
@@ -41,7 +45,8 @@ Progression from_json(const std::string& text, const std::string& where) {
     p.history = json.at("history").get<std::string>();
     auto bits = json.at("epoch_loss_bits").get<uint64_t>();
     std::memcpy(&p.epoch_loss, &bits, sizeof bits);
-    WAFER_REQUIRE(p.step >= 0 && p.epoch >= 0 && p.batch >= 0, where, "a negative count in the checkpoint");
+    WAFER_REQUIRE(p.step >= 0 && p.epoch >= 0 && p.batch >= 0, where,
+                  "a negative count in the checkpoint");
     return p;
   } catch (const nlohmann::json::exception& error) {
     throw UserError(where, str("the checkpoint's progress cannot be read: ", error.what()));
@@ -82,30 +87,36 @@ void CheckpointFolder::save(const Progression& progression, const std::vector<Na
   for (size_t i = 2; i < all.size(); ++i) std::filesystem::remove(all[i], failed);
 }
 
-Progression load_checkpoint(const std::filesystem::path& path, const std::vector<NamedMemory>& tensors,
+Progression load_checkpoint(const std::filesystem::path& path,
+                            const std::vector<NamedMemory>& tensors,
                             const std::map<std::string, std::string>& settings) {
   io::SafetensorsFile file(path);
   const std::string where = path.string();
   auto text = [&](const std::string& key) -> std::string {
     auto found = file.metadata().find(key);
-    WAFER_REQUIRE(found != file.metadata().end(), where, "is not a checkpoint: no '", key, "' in its metadata");
+    WAFER_REQUIRE(found != file.metadata().end(), where, "is not a checkpoint: no '", key,
+                  "' in its metadata");
     return found->second;
   };
-  WAFER_REQUIRE(text("wafer.checkpoint") == version, where, "a checkpoint of version ", text("wafer.checkpoint"),
-                "; this program reads version ", version);
+  WAFER_REQUIRE(text("wafer.checkpoint") == version, where, "a checkpoint of version ",
+                text("wafer.checkpoint"), "; this program reads version ", version);
   for (const auto& [key, value] : settings) {
     if (text(key) != value) {
-      throw UserError(where, str("the checkpoint belongs to a run with another ", key),
-                      {.got = value, .expected = text(key),
-                       .hint = "resume with the settings the run was started with, or start a new run"});
+      throw UserError(
+          where, str("the checkpoint belongs to a run with another ", key),
+          {.got = value,
+           .expected = text(key),
+           .hint = "resume with the settings the run was started with, or start a new run"});
     }
   }
   Progression progression = from_json(text("progress"), where);
   for (const NamedMemory& tensor : tensors) {
     const auto& entry = file.at(tensor.name);
-    if (entry.shape != tensor.type.shape.sizes() || entry.dtype != safetensors_name(tensor.type.dtype)) {
-      throw UserError(where, str("tensor '", tensor.name, "' does not fit the model"),
-                      {.got = str(entry.dtype, " ", Shape(entry.shape)), .expected = str(tensor.type)});
+    if (entry.shape != tensor.type.shape.sizes() ||
+        entry.dtype != safetensors_name(tensor.type.dtype)) {
+      throw UserError(
+          where, str("tensor '", tensor.name, "' does not fit the model"),
+          {.got = str(entry.dtype, " ", Shape(entry.shape)), .expected = str(tensor.type)});
     }
   }
   for (const NamedMemory& tensor : tensors) {

@@ -17,7 +17,8 @@ namespace {
 
 std::string attr_list_text(const AttrList& list) {
   std::string text;
-  for (const auto& [name, value] : list) text += (text.empty() ? "" : " ") + name + "=" + attr_text(value);
+  for (const auto& [name, value] : list)
+    text += (text.empty() ? "" : " ") + name + "=" + attr_text(value);
   return text;
 }
 
@@ -28,7 +29,10 @@ double percentile(std::vector<float> values, double share) {
   return static_cast<double>(values[at]);
 }
 
-enum class Limit { nan_or_positive, any };  // which values are looked for: NaN and infinity, of any sign
+enum class Limit {
+  nan_or_positive,
+  any
+};  // which values are looked for: NaN and infinity, of any sign
 
 // True when some element is not finite.
 bool has_not_finite(const Type& type, const void* memory, Limit limit) {
@@ -51,13 +55,18 @@ void set_scalar(Device& device, Storage& storage, std::initializer_list<T> value
 
 FitLoop::FitLoop(Trainer& trainer, const data::Dataset& train, const data::Dataset& validation,
                  const FitOptions& options)
-    : trainer_(trainer), device_(*trainer.device_), train_(train), validation_(validation), options_(options) {
+    : trainer_(trainer),
+      device_(*trainer.device_),
+      train_(train),
+      validation_(validation),
+      options_(options) {
   check_options(options);
   WAFER_REQUIRE(!train.empty(), "fit", "the training set is empty");
   if (options.batch_size > train.size()) {
-    throw UserError("fit", "the batch is larger than the training set",
-                    {.got = str("a batch of ", options.batch_size, " and ", train.size(), " examples"),
-                     .hint = str("choose a batch size of at most ", train.size())});
+    throw UserError(
+        "fit", "the batch is larger than the training set",
+        {.got = str("a batch of ", options.batch_size, " and ", train.size(), " examples"),
+         .hint = str("choose a batch size of at most ", train.size())});
   }
   step_options_ = {options.clip_norm, options.clip_value, options.ema_decay,
                    options.augmentation && options.augmentation->mixup > 0, options.accumulate};
@@ -81,7 +90,8 @@ void FitLoop::prepare() {
   step_ = device_.allocate(sizeof(float));
   learning_rate_ = device_.allocate(sizeof(float));
   mix_weight_ = device_.allocate(sizeof(float));
-  if (!options_.run.empty()) checkpoints_ = std::make_unique<CheckpointFolder>(options_.run / "checkpoints");
+  if (!options_.run.empty())
+    checkpoints_ = std::make_unique<CheckpointFolder>(options_.run / "checkpoints");
   if (checkpoints_ && !options_.resume && !checkpoints_->list().empty()) {
     throw UserError(options_.run.string(), "holds the checkpoints of an earlier run",
                     {.hint = "go on with that run (resume), or choose another folder"});
@@ -90,12 +100,14 @@ void FitLoop::prepare() {
   if (!options_.run.empty()) {
     std::optional<int64_t> after;
     if (options_.resume) after = progression_.epoch;
-    csv_ = std::make_unique<CsvLogger>((options_.run / "metrics.csv").string(), "epoch",
-                                       std::vector<std::string>{"train_loss", "train_accuracy", "validation_loss",
-                                                                "validation_accuracy", "learning_rate", "seconds",
-                                                                "samples_per_second", "data_wait_percent"},
-                                       after);
-    tensorboard_ = std::make_unique<TensorBoardLogger>((options_.run / "tensorboard").string(), after);
+    csv_ = std::make_unique<CsvLogger>(
+        (options_.run / "metrics.csv").string(), "epoch",
+        std::vector<std::string>{"train_loss", "train_accuracy", "validation_loss",
+                                 "validation_accuracy", "learning_rate", "seconds",
+                                 "samples_per_second", "data_wait_percent"},
+        after);
+    tensorboard_ =
+        std::make_unique<TensorBoardLogger>((options_.run / "tensorboard").string(), after);
   }
   if (options_.progress) {
     progress_ = std::make_unique<ProgressLine>();
@@ -108,7 +120,8 @@ void FitLoop::resume() {
   WAFER_REQUIRE(checkpoints_ != nullptr, "resume", "needs the folder of the run to go on with");
   auto paths = checkpoints_->list();
   if (paths.empty()) {
-    log(LogLevel::info, "no checkpoint in " + options_.run.string() + ": starting from the beginning");
+    log(LogLevel::info,
+        "no checkpoint in " + options_.run.string() + ": starting from the beginning");
     return;
   }
   for (size_t i = 0; i < paths.size(); ++i) {
@@ -157,7 +170,8 @@ std::map<std::string, std::string> FitLoop::settings() const {
   return {{"seed", std::to_string(options_.seed)},
           {"batch_size", std::to_string(options_.batch_size)},
           {"accumulate", std::to_string(options_.accumulate)},
-          {"optimizer", trainer_.optimizer_->name() + " " + attr_list_text(trainer_.optimizer_->hyper_parameters())},
+          {"optimizer", trainer_.optimizer_->name() + " " +
+                            attr_list_text(trainer_.optimizer_->hyper_parameters())},
           {"model", trainer_.objective_.module->name()},
           {"training_examples", std::to_string(train_.size())}};
 }
@@ -213,8 +227,8 @@ FitLoop::BatchResult FitLoop::run_step(const data::Batch& batch, const RunObserv
   return result;
 }
 
-// Where a value that is not finite comes from: the batch's inputs, or the first step that makes one. The train
-// step left the state as it was, so it can be run again, watched node by node.
+// Where a value that is not finite comes from: the batch's inputs, or the first step that makes
+// one. The train step left the state as it was, so it can be run again, watched node by node.
 std::string FitLoop::find_not_finite(const data::Batch& batch) {
   const Type& type = batch.inputs.type();
   auto* inputs = static_cast<const std::byte*>(batch.inputs.storage()->data());
@@ -223,7 +237,8 @@ std::string FitLoop::find_not_finite(const data::Batch& batch) {
     if (!has_not_finite(one, inputs + static_cast<size_t>(i) * one.bytes(), Limit::any)) continue;
     int64_t example = batch.indices[static_cast<size_t>(i)];
     std::string name = train_.example_name(example);
-    return str("the data: example ", example, " of the training set", name.empty() ? "" : " (" + name + ")");
+    return str("the data: example ", example, " of the training set",
+               name.empty() ? "" : " (" + name + ")");
   }
   if (step_options_.accumulate > 1) {  // in one piece: the nodes of a loop are not seen one by one
     step_options_.accumulate = 1;
@@ -235,7 +250,8 @@ std::string FitLoop::find_not_finite(const data::Batch& batch) {
     RunObserver observer = [&](const StepResult& step) {
       for (size_t i = 0; culprit.empty() && i < step.outputs.size(); ++i) {
         if (!has_not_finite(step.node.outputs[i], step.outputs[i], limit)) continue;
-        culprit = str(step.node.path.empty() ? "(no module)" : step.node.path, " (", step.node.op->name, ")");
+        culprit = str(step.node.path.empty() ? "(no module)" : step.node.path, " (",
+                      step.node.op->name, ")");
       }
     };
     run_step(batch, &observer);
@@ -247,11 +263,13 @@ std::string FitLoop::find_not_finite(const data::Batch& batch) {
 void FitLoop::report_not_finite(const data::Batch& batch, float loss) {
   std::string culprit = find_not_finite(batch);
   save_checkpoint();
-  throw UserError("train", str("the loss is ", loss, " at step ", progression_.step + 1, " (epoch ",
-                               progression_.epoch + 1, ")"),
-                  {.got = culprit.empty() ? "" : "the first value that is not finite from " + culprit,
-                   .hint = "lower the learning rate, clip gradients, or look for such values in the data; the "
-                           "weights are those of the step before"});
+  throw UserError(
+      "train",
+      str("the loss is ", loss, " at step ", progression_.step + 1, " (epoch ",
+          progression_.epoch + 1, ")"),
+      {.got = culprit.empty() ? "" : "the first value that is not finite from " + culprit,
+       .hint = "lower the learning rate, clip gradients, or look for such values in the data; the "
+               "weights are those of the step before"});
 }
 
 bool FitLoop::should_stop() {
@@ -266,14 +284,19 @@ bool FitLoop::should_stop() {
 
 void FitLoop::show_progress(int64_t batch, int64_t batches) {
   if (!progress_) return;
-  double rate = trained_seconds_ > 0 ? static_cast<double>(trained_examples_) / trained_seconds_ : 0;
+  double rate =
+      trained_seconds_ > 0 ? static_cast<double>(trained_examples_) / trained_seconds_ : 0;
   double left = static_cast<double>((options_.epochs - progression_.epoch) * batches - batch) *
                 static_cast<double>(options_.batch_size);
-  Progress progress{.epoch = progression_.epoch + 1, .epochs = options_.epochs, .step = batch, .steps = batches};
-  progress.loss = progression_.epoch_loss / static_cast<double>(std::max<int64_t>(progression_.epoch_examples, 1));
+  Progress progress{
+      .epoch = progression_.epoch + 1, .epochs = options_.epochs, .step = batch, .steps = batches};
+  progress.loss = progression_.epoch_loss /
+                  static_cast<double>(std::max<int64_t>(progression_.epoch_examples, 1));
   if (train_.task() != data::Task::regression) {
-    double predictions = static_cast<double>(progression_.epoch_examples * train_.target_shape().elements());
-    progress.accuracy = static_cast<double>(progression_.epoch_correct) / std::max(predictions, 1.0);
+    double predictions =
+        static_cast<double>(progression_.epoch_examples * train_.target_shape().elements());
+    progress.accuracy =
+        static_cast<double>(progression_.epoch_correct) / std::max(predictions, 1.0);
   }
   if (rate > 0) {
     progress.samples_per_second = rate;
@@ -332,7 +355,8 @@ void FitLoop::finish_epoch() {
   record.epoch = progression_.epoch + 1;
   record.train_loss = progression_.epoch_loss / static_cast<double>(progression_.epoch_examples);
   if (train_.task() != data::Task::regression) {
-    double predictions = static_cast<double>(progression_.epoch_examples * train_.target_shape().elements());
+    double predictions =
+        static_cast<double>(progression_.epoch_examples * train_.target_shape().elements());
     record.train_accuracy = static_cast<double>(progression_.epoch_correct) / predictions;
   }
   record.learning_rate = learning_rate();
@@ -359,14 +383,16 @@ void FitLoop::finish_epoch() {
   if (progress_) progress_->print(epoch_text(record, options_.epochs));
   // Rows go first: a run that is resumed from before them drops them and writes them again.
   if (csv_) {
-    std::vector<std::optional<double>> row = {record.train_loss, record.train_accuracy, record.validation_loss,
-                                              record.validation_accuracy, record.learning_rate, record.seconds,
+    std::vector<std::optional<double>> row = {record.train_loss,         record.train_accuracy,
+                                              record.validation_loss,    record.validation_accuracy,
+                                              record.learning_rate,      record.seconds,
                                               record.samples_per_second, record.data_wait_percent};
     csv_->log(record.epoch, row);
     std::vector<TensorBoardLogger::Scalar> scalars = {{"train/loss", *record.train_loss}};
     if (record.train_accuracy) scalars.emplace_back("train/accuracy", *record.train_accuracy);
     if (record.validation_loss) scalars.emplace_back("validation/loss", *record.validation_loss);
-    if (record.validation_accuracy) scalars.emplace_back("validation/accuracy", *record.validation_accuracy);
+    if (record.validation_accuracy)
+      scalars.emplace_back("validation/accuracy", *record.validation_accuracy);
     tensorboard_->log(record.epoch, scalars);
   }
   save_checkpoint();
@@ -378,7 +404,8 @@ FitResult FitLoop::run() {
   while (progression_.epoch < options_.epochs && result_.stopped_by.empty()) {
     if (!run_epoch()) break;
     finish_epoch();
-    if (options_.patience > 0 && epochs_without_gain_ >= options_.patience) result_.stopped_by = "patience";
+    if (options_.patience > 0 && epochs_without_gain_ >= options_.patience)
+      result_.stopped_by = "patience";
     should_stop();
   }
   if (progress_) progress_->finish();
@@ -403,7 +430,8 @@ void describe_fit(const FitResult& fit, eval::Report& report) {
   report.samples_per_second = fit.samples_per_second;
   report.data_wait_percent = fit.data_wait_percent;
   eval::MemoryUse memory;
-  for (const auto& [name, bytes] : fit.planned.parts) memory.parts.emplace_back(name, static_cast<double>(bytes));
+  for (const auto& [name, bytes] : fit.planned.parts)
+    memory.parts.emplace_back(name, static_cast<double>(bytes));
   memory.planned_bytes = static_cast<double>(fit.planned.total);
   if (fit.measured_memory) memory.measured_bytes = static_cast<double>(*fit.measured_memory);
   report.memory = memory;

@@ -15,7 +15,8 @@ namespace wafer {
 // One call of Trainer::fit.
 class FitLoop {
  public:
-  FitLoop(Trainer& trainer, const data::Dataset& train, const data::Dataset& validation, const FitOptions& options);
+  FitLoop(Trainer& trainer, const data::Dataset& train, const data::Dataset& validation,
+          const FitOptions& options);
   FitResult run();
 
  private:

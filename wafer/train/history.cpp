@@ -57,7 +57,8 @@ History history_from_json(const std::string& text, const std::string& where) {
       }
       history.epochs.push_back(record);
     }
-    history.best_validation = json.value("best_validation", std::numeric_limits<double>::infinity());
+    history.best_validation =
+        json.value("best_validation", std::numeric_limits<double>::infinity());
     history.epochs_without_gain = json.at("epochs_without_gain").get<int64_t>();
     history.schedule_state = json.at("schedule_state").get<std::vector<double>>();
     return history;

@@ -32,7 +32,9 @@ Tensor correct_of(const Objective& objective, const Tensor& output, const Tensor
 // Placeholders of a traced module, its outputs, and the mode it was traced in.
 class ModeScope {
  public:
-  ModeScope(nn::Module& module, bool train) : module_(module), saved_(module.training()) { module_.train(train); }
+  ModeScope(nn::Module& module, bool train) : module_(module), saved_(module.training()) {
+    module_.train(train);
+  }
   ~ModeScope() { module_.train(saved_); }
   ModeScope(const ModeScope&) = delete;
   ModeScope& operator=(const ModeScope&) = delete;
@@ -42,7 +44,9 @@ class ModeScope {
   bool saved_;
 };
 
-void append(std::vector<Tensor>& to, const std::vector<Tensor>& from) { to.insert(to.end(), from.begin(), from.end()); }
+void append(std::vector<Tensor>& to, const std::vector<Tensor>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
 
 // What a step reads of one batch, or of a part of it.
 struct StepBatch {
@@ -56,8 +60,10 @@ std::vector<Tensor> values_of(const std::vector<nn::Slot>& slots) {
   return values;
 }
 
-// Loss times `share`, the number of right answers, and the gradients of that loss by each parameter.
-std::vector<Tensor> differentiate(const Objective& objective, const StepBatch& batch, double share) {
+// Loss times `share`, the number of right answers, and the gradients of that loss by each
+// parameter.
+std::vector<Tensor> differentiate(const Objective& objective, const StepBatch& batch,
+                                  double share) {
   Tensor output;
   {
     RandomScope random(batch.key);
@@ -65,7 +71,8 @@ std::vector<Tensor> differentiate(const Objective& objective, const StepBatch& b
   }
   Tensor loss = loss_of(objective, output, batch.target);
   if (batch.other_target) {
-    loss = batch.mix_weight * loss + (1.0 - batch.mix_weight) * loss_of(objective, output, batch.other_target);
+    loss = batch.mix_weight * loss +
+           (1.0 - batch.mix_weight) * loss_of(objective, output, batch.other_target);
   }
   if (share != 1) loss = loss * share;
   std::vector<Tensor> parameters = values_of(objective.module->named_parameters());
@@ -77,9 +84,10 @@ std::vector<Tensor> differentiate(const Objective& objective, const StepBatch& b
   return results;
 }
 
-// The same over parts of the batch, as a scan whose carries are the sums so far and the module's buffers. What
-// is left of a batch that the parts do not divide comes after it.
-std::vector<Tensor> differentiate_in_parts(const Objective& objective, const StepBatch& batch, int64_t parts) {
+// The same over parts of the batch, as a scan whose carries are the sums so far and the module's
+// buffers. What is left of a batch that the parts do not divide comes after it.
+std::vector<Tensor> differentiate_in_parts(const Objective& objective, const StepBatch& batch,
+                                           int64_t parts) {
   int64_t size = batch.input.size(0);
   int64_t part = (size + parts - 1) / parts, whole = size / part;
   auto buffers = objective.module->named_buffers();
@@ -107,8 +115,8 @@ std::vector<Tensor> differentiate_in_parts(const Objective& objective, const Ste
     sizes.insert(sizes.begin(), whole);
     return reshape(narrow(x, 0, 0, whole * part), sizes);
   };
-  std::vector<Tensor> xs = {stack({broadcast_to(seed, Shape{whole}), steps}, 1), in_parts(batch.input),
-                            in_parts(batch.target)};
+  std::vector<Tensor> xs = {stack({broadcast_to(seed, Shape{whole}), steps}, 1),
+                            in_parts(batch.input), in_parts(batch.target)};
   if (batch.other_target) xs.push_back(in_parts(batch.other_target));
   ScanResult result = scan(
       [&](const std::vector<Tensor>& before, const std::vector<Tensor>& x) {
@@ -141,7 +149,8 @@ std::vector<StateTensor> training_state(const nn::Module& module, const optim::O
   }
   for (const auto& slot : module.named_parameters()) {
     for (const auto& spec : optimizer.state_for(slot.value->type())) {
-      state.push_back({StateTensor::Role::optimizer, slot.name + "." + spec.name, spec.type, spec.initial});
+      state.push_back(
+          {StateTensor::Role::optimizer, slot.name + "." + spec.name, spec.type, spec.initial});
     }
   }
   if (options.ema_decay > 0) {
@@ -152,8 +161,9 @@ std::vector<StateTensor> training_state(const nn::Module& module, const optim::O
   return state;
 }
 
-Graph train_step_graph(const Objective& objective, const optim::Optimizer& optimizer, const StepOptions& options,
-                       const Type& input_type, const Type& target_type) {
+Graph train_step_graph(const Objective& objective, const optim::Optimizer& optimizer,
+                       const StepOptions& options, const Type& input_type,
+                       const Type& target_type) {
   Tensor key = make_input({DType::u64, Shape{2}}, "key");
   Tensor step = make_input({DType::f32, Shape{}}, "step");
   Tensor learning_rate = make_input({DType::f32, Shape{}}, "learning_rate");
@@ -172,7 +182,8 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   std::vector<Tensor> gradients(traced.outputs.begin() + 2, traced.outputs.end());
   PathScope scope = PathScope::whole("optimizer");
   if (options.clip_value) gradients = optim::clip_by_value(gradients, *options.clip_value);
-  if (options.clip_norm) gradients = optim::clip_by_global_norm(gradients, *options.clip_norm).gradients;
+  if (options.clip_norm)
+    gradients = optim::clip_by_global_norm(gradients, *options.clip_norm).gradients;
 
   Graph graph;
   append(graph.inputs, traced.parameters);
@@ -181,7 +192,8 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   for (size_t i = 0; i < gradients.size(); ++i) {
     const Tensor& parameter = traced.parameters[i];
     std::vector<Tensor> states;
-    for (const auto& spec : optimizer.state_for(parameter.type())) states.push_back(make_input(spec.type, spec.name));
+    for (const auto& spec : optimizer.state_for(parameter.type()))
+      states.push_back(make_input(spec.type, spec.name));
     auto update = optimizer.update(parameter, gradients[i], states, learning_rate, step);
     append(graph.inputs, states);
     new_parameters.push_back(update.parameter);
@@ -203,7 +215,8 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   append(graph.outputs, new_averages);
   Tensor finite = is_finite(loss);
   for (size_t i = 0; i < state_count; ++i) {
-    if (!(graph.outputs[i] == graph.inputs[i])) graph.outputs[i] = where(finite, graph.outputs[i], graph.inputs[i]);
+    if (!(graph.outputs[i] == graph.inputs[i]))
+      graph.outputs[i] = where(finite, graph.outputs[i], graph.inputs[i]);
     graph.alias.push_back(static_cast<int>(i));
   }
   graph.outputs.push_back(cast(loss, DType::f32));
@@ -218,13 +231,15 @@ Graph evaluation_graph(const Objective& objective, const Type& input_type, const
                        bool with_outputs) {
   Tensor input = make_input(input_type, "inputs"), target = make_input(target_type, "targets");
   ModeScope mode(*objective.module, false);
-  auto traced = nn::trace_module(*objective.module, [&] { return std::vector<Tensor>{objective.forward(input)}; });
+  auto traced = nn::trace_module(*objective.module,
+                                 [&] { return std::vector<Tensor>{objective.forward(input)}; });
   Graph graph;
   append(graph.inputs, traced.parameters);
   append(graph.inputs, traced.buffers);
   append(graph.inputs, {input, target});
   const Tensor& output = traced.outputs[0];
-  graph.outputs = {cast(loss_of(objective, output, target), DType::f32), correct_of(objective, output, target)};
+  graph.outputs = {cast(loss_of(objective, output, target), DType::f32),
+                   correct_of(objective, output, target)};
   if (with_outputs) graph.outputs.push_back(output);
   return graph;
 }

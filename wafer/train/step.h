@@ -27,9 +27,9 @@ struct StepOptions {
   std::optional<double> clip_norm, clip_value;
   double ema_decay = 0;  // 0: no moving average of the weights
   bool mixup = false;    // two targets and a weight in place of one target
-  // Runs each batch in so many parts, one after the other, and adds up their gradients before the one update:
-  // activations take the memory of a part. The same as the whole batch but for rounding, batch norm (which
-  // sees a part at a time) and dropout's draws.
+  // Runs each batch in so many parts, one after the other, and adds up their gradients before the
+  // one update: activations take the memory of a part. The same as the whole batch but for
+  // rounding, batch norm (which sees a part at a time) and dropout's draws.
   int64_t accumulate = 1;
   friend bool operator==(const StepOptions&, const StepOptions&) = default;
 };
@@ -47,18 +47,20 @@ struct StateTensor {
 std::vector<StateTensor> training_state(const nn::Module& module, const optim::Optimizer& optimizer,
                                         const StepOptions& options);
 
-// A train step as one graph. Inputs: the state; key u64[2] (seed, step); step f32 (from 1); learning rate f32;
-// batch inputs; targets; with mixup also the other targets and the first's weight f32. Outputs: the new state,
-// each in place of the old; loss f32; number of right answers i64. Where the loss is not finite, the state
-// stays as it was.
-Graph train_step_graph(const Objective& objective, const optim::Optimizer& optimizer, const StepOptions& options,
-                       const Type& input, const Type& target);
+// A train step as one graph. Inputs: the state; key u64[2] (seed, step); step f32 (from 1);
+// learning rate f32; batch inputs; targets; with mixup also the other targets and the first's
+// weight f32. Outputs: the new state, each in place of the old; loss f32; number of right answers
+// i64. Where the loss is not finite, the state stays as it was.
+Graph train_step_graph(const Objective& objective, const optim::Optimizer& optimizer,
+                       const StepOptions& options, const Type& input, const Type& target);
 
-// Evaluation as one graph. Inputs: parameters; buffers; batch inputs; targets. Outputs: mean loss f32; number of
-// right answers i64; with `with_outputs` also the model's output.
-Graph evaluation_graph(const Objective& objective, const Type& input, const Type& target, bool with_outputs);
+// Evaluation as one graph. Inputs: parameters; buffers; batch inputs; targets. Outputs: mean loss
+// f32; number of right answers i64; with `with_outputs` also the model's output.
+Graph evaluation_graph(const Objective& objective, const Type& input, const Type& target,
+                       bool with_outputs);
 
-// The model alone, in evaluation mode. Inputs: parameters; buffers; batch inputs. Output: the model's output.
+// The model alone, in evaluation mode. Inputs: parameters; buffers; batch inputs. Output: the
+// model's output.
 Graph inference_graph(nn::Module& module, const ForwardFunction& forward, const Type& input);
 
 }  // namespace wafer

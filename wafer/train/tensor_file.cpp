@@ -9,9 +9,10 @@ struct Name {
   DType dtype;
   const char* name;
 };
-constexpr Name names[] = {{DType::f64, "F64"},   {DType::f32, "F32"}, {DType::f16, "F16"}, {DType::bf16, "BF16"},
-                          {DType::i64, "I64"},   {DType::i32, "I32"}, {DType::i16, "I16"}, {DType::i8, "I8"},
-                          {DType::u64, "U64"},   {DType::u32, "U32"}, {DType::u16, "U16"}, {DType::u8, "U8"},
+constexpr Name names[] = {{DType::f64, "F64"},     {DType::f32, "F32"}, {DType::f16, "F16"},
+                          {DType::bf16, "BF16"},   {DType::i64, "I64"}, {DType::i32, "I32"},
+                          {DType::i16, "I16"},     {DType::i8, "I8"},   {DType::u64, "U64"},
+                          {DType::u32, "U32"},     {DType::u16, "U16"}, {DType::u8, "U8"},
                           {DType::boolean, "BOOL"}};
 }  // namespace
 
@@ -33,8 +34,9 @@ void write_tensor_file(const std::filesystem::path& path, const std::vector<Name
                        const std::map<std::string, std::string>& metadata) {
   std::vector<io::TensorEntry> entries;
   for (const NamedMemory& tensor : tensors) {
-    entries.push_back({tensor.name, safetensors_name(tensor.type.dtype), tensor.type.shape.sizes(),
-                       io::ByteView(static_cast<const uint8_t*>(tensor.data), tensor.type.bytes())});
+    entries.push_back(
+        {tensor.name, safetensors_name(tensor.type.dtype), tensor.type.shape.sizes(),
+         io::ByteView(static_cast<const uint8_t*>(tensor.data), tensor.type.bytes())});
   }
   io::write_safetensors(path, entries, metadata);
 }

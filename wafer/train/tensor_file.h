@@ -9,7 +9,8 @@
 
 namespace wafer {
 
-// The safetensors name of a dtype ("F32") and back; UserError for one that we have no counterpart of.
+// The safetensors name of a dtype ("F32") and back; UserError for one that we have no counterpart
+// of.
 std::string safetensors_name(DType dtype);
 DType dtype_from_safetensors(const std::string& name, const std::string& where);
 

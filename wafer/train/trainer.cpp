@@ -39,13 +39,18 @@ Type batch_target_type(const data::Dataset& dataset, int64_t batch) {
 void check_options(const FitOptions& o) {
   WAFER_REQUIRE(o.epochs > 0, "epochs", "must be positive; got ", o.epochs);
   WAFER_REQUIRE(o.batch_size > 0, "batch size", "must be positive; got ", o.batch_size);
-  WAFER_REQUIRE(o.accumulate > 0 && o.accumulate <= o.batch_size, "accumulate", "a batch of ", o.batch_size,
-                " cannot be run in ", o.accumulate, " parts; expected 1 to ", o.batch_size);
-  WAFER_REQUIRE(!o.clip_norm || *o.clip_norm > 0, "clip norm", "must be positive; got ", *o.clip_norm);
-  WAFER_REQUIRE(!o.clip_value || *o.clip_value > 0, "clip value", "must be positive; got ", *o.clip_value);
-  WAFER_REQUIRE(o.ema_decay >= 0 && o.ema_decay < 1, "ema", "the decay must be in [0, 1); got ", o.ema_decay);
+  WAFER_REQUIRE(o.accumulate > 0 && o.accumulate <= o.batch_size, "accumulate", "a batch of ",
+                o.batch_size, " cannot be run in ", o.accumulate, " parts; expected 1 to ",
+                o.batch_size);
+  WAFER_REQUIRE(!o.clip_norm || *o.clip_norm > 0, "clip norm", "must be positive; got ",
+                *o.clip_norm);
+  WAFER_REQUIRE(!o.clip_value || *o.clip_value > 0, "clip value", "must be positive; got ",
+                *o.clip_value);
+  WAFER_REQUIRE(o.ema_decay >= 0 && o.ema_decay < 1, "ema", "the decay must be in [0, 1); got ",
+                o.ema_decay);
   WAFER_REQUIRE(o.patience >= 0, "patience", "must be 0 (never) or positive; got ", o.patience);
-  WAFER_REQUIRE(o.max_seconds >= 0, "time", "must be 0 (no limit) or positive; got ", o.max_seconds, " s");
+  WAFER_REQUIRE(o.max_seconds >= 0, "time", "must be 0 (no limit) or positive; got ", o.max_seconds,
+                " s");
   WAFER_REQUIRE(o.workers > 0, "workers", "must be positive; got ", o.workers);
   WAFER_REQUIRE(o.checkpoint_steps >= 0 && o.checkpoint_minutes >= 0, "checkpoints",
                 "the time between them must not be negative");
@@ -53,7 +58,8 @@ void check_options(const FitOptions& o) {
 
 std::string MemoryEstimate::text() const {
   std::vector<std::string> words;
-  for (const auto& [name, bytes] : parts) words.push_back(name + " " + human_bytes(static_cast<double>(bytes)));
+  for (const auto& [name, bytes] : parts)
+    words.push_back(name + " " + human_bytes(static_cast<double>(bytes)));
   return "memory: " + human_bytes(static_cast<double>(total)) + " (" + join(words, ", ") + ")";
 }
 
@@ -71,19 +77,23 @@ Objective Trainer::objective_for(const data::Dataset& dataset) const {
   return objective;
 }
 
-Graph Trainer::step_graph(const data::Dataset& dataset, int64_t batch_size, const StepOptions& options) {
-  return train_step_graph(objective_for(dataset), *optimizer_, options, batch_input_type(dataset, batch_size),
+Graph Trainer::step_graph(const data::Dataset& dataset, int64_t batch_size,
+                          const StepOptions& options) {
+  return train_step_graph(objective_for(dataset), *optimizer_, options,
+                          batch_input_type(dataset, batch_size),
                           batch_target_type(dataset, batch_size));
 }
 
-std::shared_ptr<const Artifact> Trainer::compile_step(const data::Dataset& dataset, int64_t batch_size,
+std::shared_ptr<const Artifact> Trainer::compile_step(const data::Dataset& dataset,
+                                                      int64_t batch_size,
                                                       const StepOptions& options) {
   return compile_cached(*device_, step_graph(dataset, batch_size, options));
 }
 
 MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptions& options) {
   StepOptions step_options{options.clip_norm, options.clip_value, options.ema_decay,
-                           options.augmentation && options.augmentation->mixup > 0, options.accumulate};
+                           options.augmentation && options.augmentation->mixup > 0,
+                           options.accumulate};
   int64_t batch = std::min<int64_t>(options.batch_size, std::max<int64_t>(dataset.size(), 1));
   auto artifact = compile_step(dataset, batch, step_options);
   auto state = training_state(*objective_.module, *optimizer_, step_options);
@@ -92,22 +102,26 @@ MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptio
     if (bytes > 0) estimate.parts.emplace_back(name, bytes);
     estimate.total += bytes;
   };
-  add("parameters", bytes_of(state, StateTensor::Role::parameter) + bytes_of(state, StateTensor::Role::buffer));
+  add("parameters",
+      bytes_of(state, StateTensor::Role::parameter) + bytes_of(state, StateTensor::Role::buffer));
   add("optimiser", bytes_of(state, StateTensor::Role::optimizer));
   add("average", bytes_of(state, StateTensor::Role::average));
   add("activations and workspace", artifact->memory.arena + artifact->memory.constants);
-  size_t batch_bytes = batch_input_type(dataset, batch).bytes() + batch_target_type(dataset, batch).bytes();
+  size_t batch_bytes =
+      batch_input_type(dataset, batch).bytes() + batch_target_type(dataset, batch).bytes();
   add("batches", batch_bytes * static_cast<size_t>(data::LoaderOptions{}.prefetch + 2));
   return estimate;
 }
 
-// Brings parameters and buffers to the device and makes the rest of the state, unless it is there already.
+// Brings parameters and buffers to the device and makes the rest of the state, unless it is there
+// already.
 void Trainer::start(const StepOptions& options) {
   std::vector<StateTensor> state = training_state(*objective_.module, *optimizer_, options);
   options_ = options;
   state_ = std::move(state);
   memory_.clear();
-  auto parameters = objective_.module->named_parameters(), buffers = objective_.module->named_buffers();
+  auto parameters = objective_.module->named_parameters(),
+       buffers = objective_.module->named_buffers();
   size_t parameter = 0, buffer = 0, average = 0;
   for (const StateTensor& tensor : state_) {
     auto memory = device_->allocate(tensor.type.bytes());
@@ -132,7 +146,8 @@ void Trainer::start(const StepOptions& options) {
 }
 
 void Trainer::store() {
-  auto parameters = objective_.module->named_parameters(), buffers = objective_.module->named_buffers();
+  auto parameters = objective_.module->named_parameters(),
+       buffers = objective_.module->named_buffers();
   bool averaged = options_.ema_decay > 0;
   size_t parameter = 0, buffer = 0;
   for (size_t i = 0; i < state_.size(); ++i) {
@@ -159,18 +174,20 @@ std::vector<std::shared_ptr<Storage>> Trainer::weights() const {
   return parameters;
 }
 
-EvaluationSums Trainer::run_evaluation(const data::Dataset& dataset, int64_t batch_size, bool keep_outputs) {
+EvaluationSums Trainer::run_evaluation(const data::Dataset& dataset, int64_t batch_size,
+                                       bool keep_outputs) {
   if (memory_.empty()) start(options_);
   EvaluationSums sums;
   Objective objective = objective_for(dataset);
-  data::Loader loader(dataset, {.batch_size = std::min<int64_t>(batch_size, std::max<int64_t>(dataset.size(), 1))});
+  data::Loader loader(
+      dataset, {.batch_size = std::min<int64_t>(batch_size, std::max<int64_t>(dataset.size(), 1))});
   loader.start_epoch(0);
   std::shared_ptr<const Artifact> artifact;
   int64_t compiled_for = -1;
   while (auto batch = loader.next()) {
     if (batch->size() != compiled_for) {
-      artifact = compile_cached(*device_, evaluation_graph(objective, batch->inputs.type(), batch->targets.type(),
-                                                           keep_outputs));
+      artifact = compile_cached(*device_, evaluation_graph(objective, batch->inputs.type(),
+                                                           batch->targets.type(), keep_outputs));
       compiled_for = batch->size();
     }
     auto inputs = weights();
@@ -193,14 +210,16 @@ EvaluationSums Trainer::run_evaluation(const data::Dataset& dataset, int64_t bat
       sums.outputs_per_example = type.elements() / std::max<int64_t>(batch->size(), 1);
       visit(type.dtype, [&]<class T>(std::type_identity<T>) {
         auto* values = reinterpret_cast<const T*>(bytes.data());
-        for (int64_t i = 0; i < type.elements(); ++i) sums.outputs.push_back(static_cast<double>(values[i]));
+        for (int64_t i = 0; i < type.elements(); ++i)
+          sums.outputs.push_back(static_cast<double>(values[i]));
       });
     }
   }
   return sums;
 }
 
-FitResult Trainer::fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options) {
+FitResult Trainer::fit(const data::Dataset& train, const data::Dataset& validation,
+                       const FitOptions& options) {
   FitLoop loop(*this, train, validation, options);
   try {
     last_fit_ = loop.run();
@@ -212,7 +231,8 @@ FitResult Trainer::fit(const data::Dataset& train, const data::Dataset& validati
   return *last_fit_;
 }
 
-eval::Report Trainer::evaluate(const data::Dataset& dataset, const std::string& name, int64_t batch_size) {
+eval::Report Trainer::evaluate(const data::Dataset& dataset, const std::string& name,
+                               int64_t batch_size) {
   WAFER_REQUIRE(!dataset.empty(), name, "there are no examples to evaluate on");
   bool tokens = dataset.task() == data::Task::next_token;
   EvaluationSums sums = run_evaluation(dataset, batch_size, !tokens);
@@ -228,16 +248,19 @@ eval::Report Trainer::evaluate(const data::Dataset& dataset, const std::string& 
   if (sums.predictions > 0) split.accuracy = sums.accuracy();
   if (last_fit_) describe_fit(*last_fit_, report);
   if (dataset.task() == data::Task::classification) {
-    std::vector<double> probabilities = eval::softmax(eval::Scores(sums.outputs, sums.outputs_per_example));
+    std::vector<double> probabilities =
+        eval::softmax(eval::Scores(sums.outputs, sums.outputs_per_example));
     std::vector<int64_t> labels = dataset.labels();
     eval::Scores scores(probabilities, sums.outputs_per_example);
     report.classification = eval::classification(scores, labels);
     report.worst = eval::worst_examples(scores, labels, 24);
   } else if (dataset.task() == data::Task::regression) {
     std::vector<double> targets;
-    for (int64_t i = 0; i < dataset.size(); ++i) targets.push_back(static_cast<double>(dataset.value(i)));
+    for (int64_t i = 0; i < dataset.size(); ++i)
+      targets.push_back(static_cast<double>(dataset.value(i)));
     report.regression = eval::regression(sums.outputs, targets);
-    for (size_t i = 0; i < targets.size() && i < 2000; ++i) report.scatter.emplace_back(targets[i], sums.outputs[i]);
+    for (size_t i = 0; i < targets.size() && i < 2000; ++i)
+      report.scatter.emplace_back(targets[i], sums.outputs[i]);
   }
   report.splits.push_back(split);
   return report;
@@ -295,7 +318,8 @@ eval::Profile Trainer::profile(const data::Dataset& dataset, int64_t batch_size,
     auto started = std::chrono::steady_clock::now();
     execute(*device_, *artifact, inputs, &observer);
     device_->synchronize();
-    result.wall_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    result.wall_seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     result.steps += 1;
   }
   return result;

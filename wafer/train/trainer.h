@@ -21,9 +21,9 @@ struct FitOptions {
   std::optional<data::Augmentation> augmentation;
   std::shared_ptr<optim::Schedule> schedule;  // null: the optimiser's learning rate throughout
   std::optional<double> clip_norm, clip_value;
-  double ema_decay = 0;  // > 0: evaluates and saves this moving average of the weights
+  double ema_decay = 0;    // > 0: evaluates and saves this moving average of the weights
   int64_t accumulate = 1;  // parts that each batch is run in, to save memory: see StepOptions
-  int64_t patience = 0;  // > 0: stops after so many epochs without a lower validation loss
+  int64_t patience = 0;    // > 0: stops after so many epochs without a lower validation loss
   double max_seconds = 0;  // > 0: stops at the end of the step that passes it
   int workers = 1;
 
@@ -56,7 +56,8 @@ struct FitResult {
   double samples_per_second = 0;
   double data_wait_percent = 0;
   MemoryEstimate planned;
-  std::optional<int64_t> measured_memory;  // growth of the peak, from before compiling to the end of epoch 1
+  std::optional<int64_t>
+      measured_memory;  // growth of the peak, from before compiling to the end of epoch 1
 };
 
 // What one pass over a set in evaluation mode adds up to.
@@ -67,43 +68,53 @@ struct EvaluationSums {
   int64_t outputs_per_example = 0;
 
   double mean_loss() const { return loss / static_cast<double>(examples); }
-  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(predictions); }
+  double accuracy() const {
+    return static_cast<double>(correct) / static_cast<double>(predictions);
+  }
 };
 
 // A batch of a set as a model and its loss see it.
 Type batch_input_type(const data::Dataset& dataset, int64_t batch);
 Type batch_target_type(const data::Dataset& dataset, int64_t batch);
 
-// Trains a model: makes the train step one graph, compiles it once for each batch shape, and replays it.
+// Trains a model: makes the train step one graph, compiles it once for each batch shape, and
+// replays it.
 class Trainer {
  public:
   // model: any Module whose forward takes one tensor. loss: (output, target) -> mean loss.
   template <nn::UnaryForward Model, class Loss, class Optimizer>
   Trainer(Model& model, Loss loss, Optimizer optimizer, std::shared_ptr<Device> device = nullptr)
-      : Trainer(model, nn::callable(model), [loss](const Tensor& a, const Tensor& b) { return Tensor(loss(a, b)); },
-                std::make_shared<Optimizer>(std::move(optimizer)), std::move(device)) {}
-  Trainer(nn::Module& model, ForwardFunction forward, LossFunction loss, std::shared_ptr<optim::Optimizer> optimizer,
-          std::shared_ptr<Device> device);
+      : Trainer(
+            model, nn::callable(model),
+            [loss](const Tensor& a, const Tensor& b) { return Tensor(loss(a, b)); },
+            std::make_shared<Optimizer>(std::move(optimizer)), std::move(device)) {}
+  Trainer(nn::Module& model, ForwardFunction forward, LossFunction loss,
+          std::shared_ptr<optim::Optimizer> optimizer, std::shared_ptr<Device> device);
   ~Trainer();
 
-  // Trains on `train`, and after each epoch evaluates on `validation` (may be empty). A wrong shape is found
-  // before any data is read. UserError on a loss that is not finite names the step and the first node that
-  // produced such a value; the model then has the weights of the step before.
-  FitResult fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options = {});
+  // Trains on `train`, and after each epoch evaluates on `validation` (may be empty). A wrong shape
+  // is found before any data is read. UserError on a loss that is not finite names the step and the
+  // first node that produced such a value; the model then has the weights of the step before.
+  FitResult fit(const data::Dataset& train, const data::Dataset& validation,
+                const FitOptions& options = {});
 
   // Loss and metrics on a set, as a report with what is known of the last fit().
-  eval::Report evaluate(const data::Dataset& dataset, const std::string& name = "test", int64_t batch_size = 256);
+  eval::Report evaluate(const data::Dataset& dataset, const std::string& name = "test",
+                        int64_t batch_size = 256);
 
-  // Compiles the step for a batch of this set without reading it: what `check`, plans and predictions need.
+  // Compiles the step for a batch of this set without reading it: what `check`, plans and
+  // predictions need.
   std::shared_ptr<const Artifact> compile_step(const data::Dataset& dataset, int64_t batch_size,
                                                const StepOptions& options = {});
   // The same as a graph.
-  Graph step_graph(const data::Dataset& dataset, int64_t batch_size, const StepOptions& options = {});
+  Graph step_graph(const data::Dataset& dataset, int64_t batch_size,
+                   const StepOptions& options = {});
 
   // What fit() will allocate, from the compiled step.
   MemoryEstimate plan_memory(const data::Dataset& dataset, const FitOptions& options);
 
-  // Time of each node of the train step, over some steps on the set's first batch. The state is left as it is.
+  // Time of each node of the train step, over some steps on the set's first batch. The state is
+  // left as it is.
   eval::Profile profile(const data::Dataset& dataset, int64_t batch_size, int64_t steps);
 
   nn::Module& model() { return *objective_.module; }
@@ -116,7 +127,8 @@ class Trainer {
   void store();  // trained values back into the module
   std::vector<std::shared_ptr<Storage>> weights() const;
   Objective objective_for(const data::Dataset& dataset) const;
-  EvaluationSums run_evaluation(const data::Dataset& dataset, int64_t batch_size, bool keep_outputs);
+  EvaluationSums run_evaluation(const data::Dataset& dataset, int64_t batch_size,
+                                bool keep_outputs);
 
   Objective objective_;
   std::shared_ptr<optim::Optimizer> optimizer_;

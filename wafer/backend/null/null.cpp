@@ -22,11 +22,14 @@ class NullTarget : public Target {
   Support supports(const Node& node) const override {
     return {node.op->is_primitive(), "composites are decomposed here"};
   }
-  std::shared_ptr<const Artifact> compile(const Graph& graph, const CompileOptions&) const override {
+  std::shared_ptr<const Artifact> compile(const Graph& graph,
+                                          const CompileOptions&) const override {
     auto start = std::chrono::steady_clock::now();
     Graph lowered = lower(graph, *this, {.channels_last = true, .fuse_elementwise = true});
-    auto program = make_host_program(std::move(lowered), *this, [](const OpDef&) -> MakeKernel { return do_nothing; });
-    program->compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    auto program = make_host_program(std::move(lowered), *this,
+                                     [](const OpDef&) -> MakeKernel { return do_nothing; });
+    program->compile_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return program;
   }
 };
@@ -38,8 +41,8 @@ class NullDevice : public HostDevice {
   }
   const Target& target() const override { return target_; }
   // Outputs stay as they were allocated, so a run has nothing to do.
-  void run(const Artifact&, std::span<const std::shared_ptr<Storage>>, std::span<const std::shared_ptr<Storage>>,
-           const RunObserver*) override {}
+  void run(const Artifact&, std::span<const std::shared_ptr<Storage>>,
+           std::span<const std::shared_ptr<Storage>>, const RunObserver*) override {}
 
  private:
   NullTarget target_;
@@ -47,6 +50,8 @@ class NullDevice : public HostDevice {
 
 }  // namespace
 
-Backend find_backend() { return {"null", {std::make_shared<NullDevice>()}, ""}; }
+Backend find_backend() {
+  return {"null", {std::make_shared<NullDevice>()}, ""};
+}
 
 }  // namespace wafer::null

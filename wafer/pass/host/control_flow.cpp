@@ -11,13 +11,17 @@ namespace wafer {
 
 namespace {
 
-std::shared_ptr<const HostProgram> compile_subgraph(const Node& node, size_t index, const KernelContext& context) {
-  auto program = std::dynamic_pointer_cast<const HostProgram>(context.target.compile(*node.subgraphs.at(index), {}));
+std::shared_ptr<const HostProgram> compile_subgraph(const Node& node, size_t index,
+                                                    const KernelContext& context) {
+  auto program = std::dynamic_pointer_cast<const HostProgram>(
+      context.target.compile(*node.subgraphs.at(index), {}));
   WAFER_CHECK(program != nullptr, "a host backend's subgraph is not a host program");
   return program;
 }
 
-size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+size_t aligned(size_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
 
 // Hands out parts of a step's scratch memory: sizes are added up when the kernel is made.
 class Scratch {
@@ -60,8 +64,9 @@ Step make_scan(const Node& node, KernelContext& context) {
   bool reverse = attrs.reverse;
   Scratch scratch;
   size_t arena = scratch.reserve(program->memory.arena);
-  Carried carried({program->outputs.begin(), program->outputs.begin() + static_cast<std::ptrdiff_t>(carries)},
-                  scratch);
+  Carried carried(
+      {program->outputs.begin(), program->outputs.begin() + static_cast<std::ptrdiff_t>(carries)},
+      scratch);
   std::vector<size_t> y_bytes, x_bytes, unread;
   for (size_t y = carries; y < program->outputs.size(); ++y) {
     y_bytes.push_back(program->outputs[y].bytes());
@@ -82,7 +87,8 @@ Step make_scan(const Node& node, KernelContext& context) {
         current[c] = last ? args.out[c] : args.scratch + carried.offsets[t % 2][c];
         out[c] = current[c];
       }
-      for (size_t x = 0; x < xs; ++x) in[carries + x] = static_cast<std::byte*>(args.in[carries + x]) + at * x_bytes[x];
+      for (size_t x = 0; x < xs; ++x)
+        in[carries + x] = static_cast<std::byte*>(args.in[carries + x]) + at * x_bytes[x];
       for (size_t y = 0; y < y_bytes.size(); ++y) {
         void* stacked = args.out[carries + y];
         out[carries + y] = stacked ? static_cast<std::byte*>(stacked) + at * y_bytes[y]
@@ -128,7 +134,8 @@ Step make_if(const Node& node, KernelContext& context) {
   context.kernel = "host:if";
   return [=](const StepArgs& args) {
     std::vector<void*> out;
-    for (size_t i = 0; i < unread.size(); ++i) out.push_back(args.out[i] ? args.out[i] : args.scratch + unread[i]);
+    for (size_t i = 0; i < unread.size(); ++i)
+      out.push_back(args.out[i] ? args.out[i] : args.scratch + unread[i]);
     const auto& branch = *args.input<bool>(0) ? then : otherwise;
     branch->run(args.in + 1, out.data(), args.scratch + arena);
   };

@@ -8,7 +8,9 @@
 
 namespace wafer {
 
-std::shared_ptr<Storage> HostDevice::allocate(size_t bytes) { return allocate_host(bytes); }
+std::shared_ptr<Storage> HostDevice::allocate(size_t bytes) {
+  return allocate_host(bytes);
+}
 
 void HostDevice::copy_to_host(const Storage& from, void* to, size_t bytes) {
   if (bytes > 0) std::memcpy(to, from.data(), bytes);
@@ -17,13 +19,14 @@ void HostDevice::copy_from_host(const void* from, Storage& to, size_t bytes) {
   if (bytes > 0) std::memcpy(to.data(), from, bytes);
 }
 
-// The smallest free arena that is large enough. When none is, the free ones are released first, so that a
-// process that runs many artifacts keeps the largest arena and not one for each.
+// The smallest free arena that is large enough. When none is, the free ones are released first, so
+// that a process that runs many artifacts keeps the largest arena and not one for each.
 std::shared_ptr<Storage> HostDevice::take_arena(size_t bytes) {
   std::lock_guard lock(mutex_);
   auto best = arenas_.end();
   for (auto it = arenas_.begin(); it != arenas_.end(); ++it) {
-    if ((*it)->bytes() >= bytes && (best == arenas_.end() || (*it)->bytes() < (*best)->bytes())) best = it;
+    if ((*it)->bytes() >= bytes && (best == arenas_.end() || (*it)->bytes() < (*best)->bytes()))
+      best = it;
   }
   if (best != arenas_.end()) {
     auto arena = std::move(*best);
@@ -40,7 +43,8 @@ void HostDevice::give_arena(std::shared_ptr<Storage> arena) {
 }
 
 void HostDevice::run(const Artifact& artifact, std::span<const std::shared_ptr<Storage>> inputs,
-                     std::span<const std::shared_ptr<Storage>> outputs, const RunObserver* observer) {
+                     std::span<const std::shared_ptr<Storage>> outputs,
+                     const RunObserver* observer) {
   auto* program = dynamic_cast<const HostProgram*>(&artifact);
   WAFER_CHECK(program != nullptr, "an artifact of another target");
   std::vector<void*> in, out;

@@ -7,7 +7,8 @@
 
 namespace wafer {
 
-// What devices that run HostPrograms share: host memory with accounting, and arenas kept between runs.
+// What devices that run HostPrograms share: host memory with accounting, and arenas kept between
+// runs.
 class HostDevice : public Device {
  public:
   std::shared_ptr<Storage> allocate(size_t bytes) override;

@@ -10,8 +10,8 @@
 
 namespace wafer {
 
-// Decides where every value lies. Values that share memory (a reshape and its input, an element-wise result in
-// place of its operand) form one root.
+// Decides where every value lies. Values that share memory (a reshape and its input, an
+// element-wise result in place of its operand) form one root.
 class HostProgram::Planner {
  public:
   explicit Planner(const Graph& graph) : graph_(graph) {
@@ -35,11 +35,13 @@ class HostProgram::Planner {
       owner.push_back(value);
     }
     size_t values = blocks.size();
-    for (size_t step = 0; step < scratch.size(); ++step) blocks.push_back({scratch[step], step + 1, step + 1});
+    for (size_t step = 0; step < scratch.size(); ++step)
+      blocks.push_back({scratch[step], step + 1, step + 1});
     for (const MemoryBlock& block : blocks) memory.unshared += block.bytes;
     size_t bytes = plan_offsets(blocks);
     for (size_t i = 0; i < values; ++i) roots_[owner[i]].at = blocks[i].offset;
-    for (size_t step = 0; step < scratch.size(); ++step) scratch_offsets_.push_back(blocks[values + step].offset);
+    for (size_t step = 0; step < scratch.size(); ++step)
+      scratch_offsets_.push_back(blocks[values + step].offset);
     return bytes;
   }
 
@@ -60,7 +62,8 @@ class HostProgram::Planner {
       bool from_donated = from.place == Place::input && donated(from.at);
       (from_donated ? before : after).push_back({from, to, graph_.outputs[i].type().bytes()});
     }
-    WAFER_CHECK(std::none_of(before.begin(), before.end(), [](const Copy& c) { return c.to.place == Place::input; }),
+    WAFER_CHECK(std::none_of(before.begin(), before.end(),
+                             [](const Copy& c) { return c.to.place == Place::input; }),
                 "an input cannot move to another input's buffer");
   }
 
@@ -70,11 +73,14 @@ class HostProgram::Planner {
     size_t at = 0;
     void* constant = nullptr;
     size_t bytes = 0;
-    size_t first = 0, last = 0;  // steps count from 1; 0 is before the first, steps + 1 after the last
+    size_t first = 0,
+           last = 0;  // steps count from 1; 0 is before the first, steps + 1 after the last
   };
 
   size_t id(const Tensor& value) const { return id(value.node(), value.index()); }
-  size_t id(const Node& node, int index) const { return first_value_.at(&node) + static_cast<size_t>(index); }
+  size_t id(const Node& node, int index) const {
+    return first_value_.at(&node) + static_cast<size_t>(index);
+  }
 
   size_t find(size_t value) {
     while (parent_[value] != value) value = parent_[value] = parent_[parent_[value]];
@@ -82,7 +88,8 @@ class HostProgram::Planner {
   }
 
   bool donated(size_t input) const {
-    return std::find(graph_.alias.begin(), graph_.alias.end(), static_cast<int>(input)) != graph_.alias.end();
+    return std::find(graph_.alias.begin(), graph_.alias.end(), static_cast<int>(input)) !=
+           graph_.alias.end();
   }
 
   Location destination(size_t output) const {
@@ -91,7 +98,9 @@ class HostProgram::Planner {
     return {Place::output, output, nullptr};
   }
 
-  Location location_of_root(size_t root) const { return {roots_[root].place, roots_[root].at, roots_[root].constant}; }
+  Location location_of_root(size_t root) const {
+    return {roots_[root].place, roots_[root].at, roots_[root].constant};
+  }
 
   static bool is_view(const Node& node) {
     return node.is(op::reshape) && node.outputs[0].layout == Layout::row_major &&
@@ -205,9 +214,10 @@ class HostProgram::Planner {
           bool dies = roots_[theirs].place == Place::arena && roots_[theirs].last == step + 1;
           bool free = std::find(taken.begin(), taken.end(), theirs) == taken.end();
           // Every read of that memory in this step must be element by element.
-          bool safe = std::all_of(node->inputs.begin(), node->inputs.end(), [&](const Tensor& other) {
-            return find(id(other)) != theirs || may_overwrite(*node, node->outputs[i], other);
-          });
+          bool safe =
+              std::all_of(node->inputs.begin(), node->inputs.end(), [&](const Tensor& other) {
+                return find(id(other)) != theirs || may_overwrite(*node, node->outputs[i], other);
+              });
           if (!dies || !free || !safe || theirs == mine) continue;
           roots_[theirs].last = std::max(roots_[theirs].last, roots_[mine].last);
           parent_[mine] = theirs;
@@ -230,7 +240,8 @@ class HostProgram::Planner {
   std::vector<size_t> scratch_offsets_;
 };
 
-std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target, const KernelLookup& lookup) {
+std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target,
+                                               const KernelLookup& lookup) {
   auto program = std::make_shared<HostProgram>();
   program->graph_ = std::move(graph);
   const Graph& g = program->graph_;
@@ -270,7 +281,8 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
     for (const Tensor& input : planned.node->inputs) planned.in.push_back(planner.location(input));
     for (size_t i = 0; i < planned.node->outputs.size(); ++i) {
       bool used = planner.used(*planned.node, static_cast<int>(i));
-      planned.out.push_back(used ? planner.location(*planned.node, static_cast<int>(i)) : HostProgram::Location{});
+      planned.out.push_back(used ? planner.location(*planned.node, static_cast<int>(i))
+                                 : HostProgram::Location{});
     }
     planned.scratch = {HostProgram::Place::arena, planner.scratch_offset(s), nullptr};
   }
@@ -278,7 +290,8 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
   return program;
 }
 
-void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* arena, const RunObserver* observer) const {
+void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* arena,
+                      const RunObserver* observer) const {
   auto address = [&](const Location& location) -> void* {
     switch (location.place) {
       case Place::none: return nullptr;
@@ -307,7 +320,8 @@ void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* aren
     }
     auto start = std::chrono::steady_clock::now();
     planned.step(args);
-    double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     (*observer)({s, seconds, *planned.node, out});
   }
   for (const Copy& c : copies_after_) copy(c);

@@ -14,8 +14,10 @@ using KernelLookup = std::function<MakeKernel(const OpDef&)>;
 // A lowered graph as a list of steps over one arena: the artifact of backends that run on the host.
 class HostProgram : public Artifact {
  public:
-  // `inputs` and `outputs`: memory of each, row-major; `arena`: memory.arena bytes, 64-byte aligned.
-  void run(void* const* inputs, void* const* outputs, std::byte* arena, const RunObserver* observer = nullptr) const;
+  // `inputs` and `outputs`: memory of each, row-major; `arena`: memory.arena bytes, 64-byte
+  // aligned.
+  void run(void* const* inputs, void* const* outputs, std::byte* arena,
+           const RunObserver* observer = nullptr) const;
 
  private:
   friend std::shared_ptr<HostProgram> make_host_program(Graph, const Target&, const KernelLookup&);
@@ -43,12 +45,14 @@ class HostProgram : public Artifact {
   std::vector<Copy> copies_before_, copies_after_;
 };
 
-// Plans memory (static offsets by lifetime, views for reshapes, in place where safe, donated inputs) and makes
-// a step for each node. Control flow runs its subgraphs, compiled for `target`, as nested programs.
-std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target, const KernelLookup& lookup);
+// Plans memory (static offsets by lifetime, views for reshapes, in place where safe, donated
+// inputs) and makes a step for each node. Control flow runs its subgraphs, compiled for `target`,
+// as nested programs.
+std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target,
+                                               const KernelLookup& lookup);
 
-// Offsets in one arena for blocks of memory that are alive from step `first` to step `last`, both included:
-// blocks alive at once never overlap. Greedy by size. Returns the arena's size.
+// Offsets in one arena for blocks of memory that are alive from step `first` to step `last`, both
+// included: blocks alive at once never overlap. Greedy by size. Returns the arena's size.
 struct MemoryBlock {
   size_t bytes = 0, first = 0, last = 0;
   size_t offset = 0;  // result

@@ -8,7 +8,8 @@ namespace wafer {
 size_t plan_offsets(std::vector<MemoryBlock>& blocks) {
   std::vector<size_t> by_size(blocks.size());
   std::iota(by_size.begin(), by_size.end(), size_t{0});
-  std::stable_sort(by_size.begin(), by_size.end(), [&](size_t a, size_t b) { return blocks[a].bytes > blocks[b].bytes; });
+  std::stable_sort(by_size.begin(), by_size.end(),
+                   [&](size_t a, size_t b) { return blocks[a].bytes > blocks[b].bytes; });
   std::vector<size_t> placed;  // sorted by offset
   size_t total = 0;
   for (size_t index : by_size) {
@@ -23,8 +24,9 @@ size_t plan_offsets(std::vector<MemoryBlock>& blocks) {
       offset = std::max(offset, (other.offset + other.bytes + 63) / 64 * 64);
     }
     block.offset = offset;
-    auto at = std::upper_bound(placed.begin(), placed.end(), offset,
-                               [&](size_t value, size_t other) { return value < blocks[other].offset; });
+    auto at =
+        std::upper_bound(placed.begin(), placed.end(), offset,
+                         [&](size_t value, size_t other) { return value < blocks[other].offset; });
     placed.insert(at, index);
     total = std::max(total, offset + block.bytes);
   }

@@ -25,7 +25,8 @@ struct RowStatistics {
 WAFER_SIMD(RowStatistics, normalise_row,
            (const float* x, const float* weight, const float* bias, float* y, int64_t n,
             float epsilon, bool rms))
-// The gradient by x of one row (not in place); adds those by weight and bias to sums of n unless null.
+// The gradient by x of one row (not in place); adds those by weight and bias to sums of n unless
+// null.
 WAFER_SIMD(void, normalise_row_gradient,
            (const float* g, const float* x, const float* weight, RowStatistics statistics,
             float* by_x, float* by_weight, float* by_bias, int64_t n, bool rms))
