@@ -1,8 +1,7 @@
-"""Writes data/composites.npz: inputs, outputs and gradients of composite ops as PyTorch computes them in f64.
-
-Run with PyTorch installed: python make_expected.py. Arrays of a case are <case>/in/<input>, <case>/out/<i>,
-<case>/g/<i> (the gradient that is sent back into output i) and <case>/d/<input> (the gradient that arrives).
-"""
+"""Writes data/composites.npz: inputs, outputs and gradients of composite ops as PyTorch computes
+them in f64. Run with PyTorch installed: python make_expected.py. Arrays of a case are
+<case>/in/<input>, <case>/out/<i>, <case>/g/<i> (the gradient that is sent back into output i) and
+<case>/d/<input> (the gradient that arrives). """
 
 import pathlib
 
