@@ -10,9 +10,11 @@
 #include "wafer/base/threads.h"
 #include "wafer/data/load.h"
 #include "wafer/nn/nn.h"
+#include "wafer/op/activation.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/matmul.h"
+#include "wafer/op/shape_ops.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/select/runner.h"
 
@@ -145,8 +147,12 @@ TEST_F(Select, ChoosesADeviceWithThreadsAndSaysWhyInThreeLines) {
     EXPECT_NE(row.device, "reference");
     EXPECT_NE(row.device, "null");
     EXPECT_FALSE(row.remark.empty());
-    if (row.step_seconds) EXPECT_GE(*row.step_seconds, 0.98 * *rows[0].step_seconds);
-    if (row.precision == "bf16") EXPECT_FALSE(row.step_seconds);
+    if (row.step_seconds) {
+      EXPECT_GE(*row.step_seconds, 0.98 * *rows[0].step_seconds);
+    }
+    if (row.precision == "bf16") {
+      EXPECT_FALSE(row.step_seconds);
+    }
   }
 }
 

@@ -86,15 +86,6 @@ void illustrate(eval::Report& report, const data::Dataset& dataset) {
   }
 }
 
-void make_folder(const std::filesystem::path& path) {
-  std::error_code failed;
-  std::filesystem::create_directories(path, failed);
-  if (failed) {
-    throw UserError(path.string(), "cannot make the run's folder: " + failed.message(),
-                    {.hint = "choose another place with --run"});
-  }
-}
-
 void check_before_reading(Trainer& trainer, const TrainSettings& settings,
                           const data::Splits& splits) {
   trainer.step_graph(splits.train, std::min(settings.batch_size, splits.train.size()));
@@ -115,7 +106,7 @@ Outcome train_and_report(const TrainSettings& settings, const std::filesystem::p
   check_before_reading(*trainer, settings, splits);
   RunFolder run =
       path.empty() ? new_run_folder(settings, splits.description().name) : RunFolder{path};
-  make_folder(run.path);
+  io::make_folder(run.path);
   options.run = run.path;
   options.resume = resume;
   // A run that starts anew in a folder must not be taken for the one that was there.

@@ -123,6 +123,12 @@ void throw_system_error(const std::filesystem::path& path, const std::string& ac
                   {.hint = mend(error_number)});
 }
 
+void make_folder(const std::filesystem::path& path) {
+  std::error_code failed;
+  std::filesystem::create_directories(path, failed);
+  if (failed) throw_system_error(path, "make the folder", failed.value());
+}
+
 Bytes read_file(const std::filesystem::path& path, uint64_t limit) {
   return read_whole<Bytes>(path, limit);
 }

@@ -22,6 +22,10 @@ inline ByteView as_bytes(std::string_view text) {
 [[noreturn]] void throw_system_error(const std::filesystem::path& path, const std::string& action,
                                      int error_number);
 
+// Makes a folder and those above it; nothing where it is there already. UserError when it cannot be
+// made.
+void make_folder(const std::filesystem::path& path);
+
 // A whole file. UserError when it cannot be read or is longer than `limit` bytes.
 Bytes read_file(const std::filesystem::path& path,
                 uint64_t limit = std::numeric_limits<uint64_t>::max());

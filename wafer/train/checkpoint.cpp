@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "wafer/base/error.h"
+#include "wafer/io/file.h"
 #include "wafer/io/safetensors.h"
 #include "wafer/train/tensor_file.h"
 
@@ -73,18 +74,14 @@ std::vector<std::filesystem::path> CheckpointFolder::list() const {
 
 void CheckpointFolder::save(const Progression& progression, const std::vector<NamedMemory>& tensors,
                             const std::map<std::string, std::string>& settings) {
-  std::error_code failed;
-  std::filesystem::create_directories(folder_, failed);
-  if (failed) {
-    throw UserError(folder_.string(), "cannot make the folder: " + failed.message(),
-                    {.hint = "choose another place with --run"});
-  }
+  io::make_folder(folder_);
   auto metadata = settings;
   metadata["wafer.checkpoint"] = version;
   metadata["progress"] = to_json(progression);
   write_tensor_file(file_of(folder_, progression.step), tensors, metadata);
   auto all = list();
-  for (size_t i = 2; i < all.size(); ++i) std::filesystem::remove(all[i], failed);
+  std::error_code ignored;
+  for (size_t i = 2; i < all.size(); ++i) std::filesystem::remove(all[i], ignored);
 }
 
 Progression load_checkpoint(const std::filesystem::path& path,

@@ -8,6 +8,7 @@
 #include "wafer/base/log.h"
 #include "wafer/base/process.h"
 #include "wafer/base/strings.h"
+#include "wafer/io/file.h"
 #include "wafer/runtime/compile_cache.h"
 #include "wafer/train/history.h"
 
@@ -98,6 +99,7 @@ void FitLoop::prepare() {
   }
   if (options_.resume) resume();
   if (!options_.run.empty()) {
+    io::make_folder(options_.run);
     std::optional<int64_t> after;
     if (options_.resume) after = progression_.epoch;
     csv_ = std::make_unique<CsvLogger>(
