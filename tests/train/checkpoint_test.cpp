@@ -1,8 +1,10 @@
 #include "wafer/train/checkpoint.h"
+#include "wafer/io/safetensors.h"
 
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 
 #include "tests/io/helpers.h"
 #include "tests/train/helpers.h"
@@ -112,6 +114,16 @@ TEST(Checkpoint, ANewRunDoesNotWriteOverAnOldOne) {
   }
 }
 
+// The tensors of a checkpoint: its metadata also holds times, which differ from run to run.
+std::map<std::string, std::vector<uint8_t>> tensor_bytes(const std::filesystem::path& path) {
+  io::SafetensorsFile file(path);
+  std::map<std::string, std::vector<uint8_t>> result;
+  for (const auto& entry : file.entries()) {
+    result[entry.name].assign(entry.bytes.begin(), entry.bytes.end());
+  }
+  return result;
+}
+
 TEST(Checkpoint, ADamagedOneIsReplacedByTheOneBefore) {
   TemporaryFolder folder;
   auto expected = train(options_in(folder / "run"));
@@ -119,6 +131,7 @@ TEST(Checkpoint, ADamagedOneIsReplacedByTheOneBefore) {
   auto paths = checkpoints.list();
   ASSERT_EQ(paths.size(), 2u);
   std::string whole = read(paths[0]);
+  auto tensors = tensor_bytes(paths[0]);
   FitOptions options = options_in(folder / "run");
   options.resume = true;
   // Cut in the middle, empty, another byte in the header.
@@ -132,7 +145,7 @@ TEST(Checkpoint, ADamagedOneIsReplacedByTheOneBefore) {
     EXPECT_NE(warning.find(paths[0].filename().string()), std::string::npos) << warning;
     EXPECT_NE(warning.find("trying the checkpoint before it"), std::string::npos) << warning;
     // The run went on from the older one and wrote the newest again.
-    EXPECT_EQ(read(paths[0]), whole);
+    EXPECT_EQ(tensor_bytes(paths[0]), tensors);
   }
   for (const auto& path : paths) std::ofstream(path, std::ios::trunc) << "no";
   EXPECT_THROW(train(options), UserError);
