@@ -1,5 +1,6 @@
 #include "wafer/backend/cpu/onednn/call.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "wafer/base/error.h"
@@ -17,11 +18,22 @@ const dnnl::engine& engine() {
   return *instance;
 }
 
-void use_thread_count() {
-#ifdef WAFER_OPENMP
-  if (omp_get_max_threads() != thread_count()) omp_set_num_threads(thread_count());
-#endif
+int threads_for(double flops) {
+  constexpr double least = 1e6;  // about 10 microseconds of one thread
+  return std::clamp(static_cast<int>(std::min(flops / least, 1e6)), 1, thread_count());
 }
+
+#ifdef WAFER_OPENMP
+ThreadScope::ThreadScope(int threads) : saved_(omp_get_max_threads()) {
+  if (threads != saved_) omp_set_num_threads(threads);
+}
+ThreadScope::~ThreadScope() {
+  if (omp_get_max_threads() != saved_) omp_set_num_threads(saved_);
+}
+#else
+ThreadScope::ThreadScope(int) : saved_(0) {}
+ThreadScope::~ThreadScope() = default;
+#endif
 
 namespace {
 dnnl::stream& stream() {
@@ -83,8 +95,8 @@ Step Program::step(KernelContext& context, const char* implementation) && {
   context.scratch_bytes = scratch_bytes_;
   context.kernel = str("onednn:", implementation);
   auto calls = std::make_shared<const std::vector<Call>>(std::move(calls_));
-  return [calls](const StepArgs& args) {
-    use_thread_count();
+  return [calls, threads = threads_](const StepArgs& args) {
+    ThreadScope scope(threads);
     for (const Call& call : *calls) {
       // Memory objects are made in each run, as runs of one artifact may overlap.
       std::vector<dnnl::memory> memories;

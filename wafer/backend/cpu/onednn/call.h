@@ -9,8 +9,22 @@ namespace wafer::cpu::onednn {
 
 // The process's one engine.
 const dnnl::engine& engine();
-// Sets the threads that oneDNN's primitives are made for and run with in the calling thread.
-void use_thread_count();
+// Threads for so many operations: thread_count(), fewer where a thread's share would take less time
+// than waking it.
+int threads_for(double flops);
+
+// While alive, oneDNN makes and runs primitives in the calling thread with so many threads. Both
+// must be done with the same number.
+class ThreadScope {
+ public:
+  explicit ThreadScope(int threads);
+  ~ThreadScope();
+  ThreadScope(const ThreadScope&) = delete;
+  ThreadScope& operator=(const ThreadScope&) = delete;
+
+ private:
+  int saved_;
+};
 
 dnnl::memory::data_type data_type(DType dtype);
 // Dimensions and element strides as they are.
@@ -19,6 +33,9 @@ dnnl::memory::desc plain(const Type& type);
 // oneDNN primitives run one after another, and where in a step's memory each argument lies.
 class Program {
  public:
+  // Its primitives are made in a ThreadScope of as many threads.
+  explicit Program(int threads) : threads_(threads) {}
+
   enum class Place { input, output, scratch };
   struct Argument {
     int id;  // DNNL_ARG_...
@@ -45,6 +62,7 @@ class Program {
     dnnl::primitive primitive;
     std::vector<Argument> arguments;
   };
+  int threads_;
   std::vector<Call> calls_;
   size_t scratch_bytes_ = 0;
 };

@@ -29,6 +29,11 @@ Desc any_weight(const ConvProblem& p) {
           dnnl::memory::format_tag::any};
 }
 
+double flops_of(const ConvProblem& p) {
+  return 2.0 * static_cast<double>(p.y.elements()) * static_cast<double>(p.weight.elements()) /
+         static_cast<double>(p.weight.shape.size(0));
+}
+
 struct Arguments {
   std::vector<int64_t> stride, dilation, low, high;
   explicit Arguments(const ConvProblem& p)
@@ -61,10 +66,11 @@ dnnl::convolution_forward::primitive_desc forward(const ConvProblem& p, const Ep
 }  // namespace
 
 Step make_conv(const ConvProblem& p, const Epilogue& epilogue, KernelContext& context) {
-  use_thread_count();
+  int threads = threads_for(flops_of(p));
+  ThreadScope scope(threads);
   auto pd = forward(p, epilogue, with_epilogue(epilogue, plain(p.y)));
   if (!pd || !is_fast(pd.impl_info_str())) return {};
-  Program program;
+  Program program(threads);
   auto weight =
       program.in_layout({DNNL_ARG_WEIGHTS, plain_weight(p), Place::input, 1}, pd.weights_desc());
   std::vector<Program::Argument> arguments = {{DNNL_ARG_SRC, plain(p.x), Place::input, 0},
@@ -76,7 +82,8 @@ Step make_conv(const ConvProblem& p, const Epilogue& epilogue, KernelContext& co
 }
 
 Step make_conv_input_gradient(const ConvProblem& p, KernelContext& context) {
-  use_thread_count();
+  int threads = threads_for(flops_of(p));
+  ThreadScope scope(threads);
   auto hint = forward(p, {}, own_scratchpad());
   if (!hint) return {};
   Arguments a(p);
@@ -84,7 +91,7 @@ Step make_conv_input_gradient(const ConvProblem& p, KernelContext& context) {
       engine(), dnnl::algorithm::convolution_direct, plain(p.x), any_weight(p), plain(p.y),
       a.stride, a.dilation, a.low, a.high, hint, own_scratchpad(), /*allow_empty=*/true);
   if (!pd || !is_fast(pd.impl_info_str())) return {};
-  Program program;
+  Program program(threads);
   auto weight =
       program.in_layout({DNNL_ARG_WEIGHTS, plain_weight(p), Place::input, 1}, pd.weights_desc());
   program.add(dnnl::convolution_backward_data(pd),
@@ -96,7 +103,8 @@ Step make_conv_input_gradient(const ConvProblem& p, KernelContext& context) {
 }
 
 Step make_conv_weight_gradient(const ConvProblem& p, KernelContext& context) {
-  use_thread_count();
+  int threads = threads_for(flops_of(p));
+  ThreadScope scope(threads);
   auto hint = forward(p, {}, own_scratchpad());
   if (!hint) return {};
   Arguments a(p);
@@ -104,7 +112,7 @@ Step make_conv_weight_gradient(const ConvProblem& p, KernelContext& context) {
       engine(), dnnl::algorithm::convolution_direct, plain(p.x), any_weight(p), plain(p.y),
       a.stride, a.dilation, a.low, a.high, hint, own_scratchpad(), /*allow_empty=*/true);
   if (!pd || !is_fast(pd.impl_info_str())) return {};
-  Program program;
+  Program program(threads);
   Program::Argument result{DNNL_ARG_DIFF_WEIGHTS, plain_weight(p), Place::output, 0};
   Program::Argument computed = result;
   bool direct = pd.diff_weights_desc() == result.desc;

@@ -28,7 +28,9 @@ Desc matrix(const Type& type, bool transpose) {
 }  // namespace
 
 Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext& context) {
-  use_thread_count();
+  double inner = static_cast<double>(p.a.shape.size(p.transpose_a ? -2 : -1));
+  int threads = threads_for(2 * inner * static_cast<double>(p.y.elements()));
+  ThreadScope scope(threads);
   Desc a = matrix(p.a, p.transpose_a), b = matrix(p.b, p.transpose_b), y = matrix(p.y, false);
   Desc bias;
   if (epilogue.bias >= 0) {
@@ -42,7 +44,7 @@ Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext
           ? dnnl::matmul::primitive_desc(engine(), a, b, bias, y, attributes, /*allow_empty=*/true)
           : dnnl::matmul::primitive_desc(engine(), a, b, y, attributes, /*allow_empty=*/true);
   if (!pd || !is_fast(pd.impl_info_str())) return {};
-  Program program;
+  Program program(threads);
   std::vector<Program::Argument> arguments = {{DNNL_ARG_SRC, a, Place::input, 0},
                                               {DNNL_ARG_WEIGHTS, b, Place::input, 1},
                                               {DNNL_ARG_DST, y, Place::output, 0}};
