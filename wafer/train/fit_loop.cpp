@@ -78,7 +78,7 @@ void FitLoop::prepare() {
   // A wrong shape is found here, before any data is read.
   reset_peak_resident_bytes();
   peak_before_ = peak_resident_bytes();
-  result_.planned = trainer_.plan_memory(train_, options_);
+  result_.planned = trainer_.plan_memory(train_, options_, validation_);
   trainer_.start(step_options_);
   trainer_.seed_ = options_.seed;
   loader_ = std::make_unique<data::Loader>(
@@ -366,7 +366,7 @@ void FitLoop::finish_epoch() {
   record.samples_per_second = static_cast<double>(progression_.epoch_examples) / seconds;
   record.data_wait_percent = 100 * epoch_wait_ / seconds;
   if (!validation_.empty()) {
-    EvaluationSums sums = trainer_.run_evaluation(validation_, 256, false);
+    EvaluationSums sums = trainer_.run_evaluation(validation_, evaluation_batch, false);
     record.validation_loss = sums.mean_loss();
     if (sums.predictions > 0) record.validation_accuracy = sums.accuracy();
     bool better = sums.mean_loss() < best_validation_;

@@ -27,6 +27,14 @@ size_t bytes_of(const std::vector<StateTensor>& state, StateTensor::Role role) {
   return bytes;
 }
 
+// Of all batches of a loader that are alive at once: those made ahead and the one in use.
+size_t batch_bytes(const data::Dataset& dataset, int64_t batch) {
+  int64_t alive =
+      std::min<int64_t>(data::LoaderOptions{}.prefetch + 1, (dataset.size() + batch - 1) / batch);
+  size_t bytes =
+      batch_input_type(dataset, batch).bytes() + batch_target_type(dataset, batch).bytes();
+  return bytes * static_cast<size_t>(alive);
+}
 }  // namespace
 
 Type batch_input_type(const data::Dataset& dataset, int64_t batch) {
@@ -90,12 +98,24 @@ std::shared_ptr<const Artifact> Trainer::compile_step(const data::Dataset& datas
   return compile_cached(*device_, step_graph(dataset, batch_size, options));
 }
 
-MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptions& options) {
+MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptions& options,
+                                    const data::Dataset& validation) {
   StepOptions step_options{options.clip_norm, options.clip_value, options.ema_decay,
                            options.augmentation && options.augmentation->mixup > 0,
                            options.accumulate};
   int64_t batch = std::min<int64_t>(options.batch_size, std::max<int64_t>(dataset.size(), 1));
+  int64_t before = resident_bytes();
   auto artifact = compile_step(dataset, batch, step_options);
+  // Runs of both take turns in one arena, but a set's batches stay with its loader.
+  size_t arena = artifact->memory.arena + artifact->memory.outputs;
+  size_t batches = batch_bytes(dataset, batch);
+  if (!validation.empty()) {
+    auto evaluation = compile_evaluation(validation, evaluation_batch, false);
+    arena = std::max(arena, evaluation->memory.arena + evaluation->memory.outputs);
+    batches += batch_bytes(validation, std::min(evaluation_batch, validation.size()));
+  }
+  // The constants of the artifacts are among it.
+  auto compiled = static_cast<size_t>(std::max<int64_t>(resident_bytes() - before, 0));
   auto state = training_state(*objective_.module, *optimizer_, step_options);
   MemoryEstimate estimate;
   auto add = [&](const char* name, size_t bytes) {
@@ -106,11 +126,18 @@ MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptio
       bytes_of(state, StateTensor::Role::parameter) + bytes_of(state, StateTensor::Role::buffer));
   add("optimiser", bytes_of(state, StateTensor::Role::optimizer));
   add("average", bytes_of(state, StateTensor::Role::average));
-  add("activations and workspace", artifact->memory.arena + artifact->memory.constants);
-  size_t batch_bytes =
-      batch_input_type(dataset, batch).bytes() + batch_target_type(dataset, batch).bytes();
-  add("batches", batch_bytes * static_cast<size_t>(data::LoaderOptions{}.prefetch + 2));
+  add("activations and workspace", arena);
+  add("batches", batches);
+  add("compiled program", compiled);
   return estimate;
+}
+
+std::shared_ptr<const Artifact> Trainer::compile_evaluation(const data::Dataset& dataset,
+                                                            int64_t batch_size, bool keep_outputs) {
+  int64_t batch = std::min(batch_size, dataset.size());
+  return compile_cached(*device_,
+                        evaluation_graph(objective_for(dataset), batch_input_type(dataset, batch),
+                                         batch_target_type(dataset, batch), keep_outputs));
 }
 
 // Brings parameters and buffers to the device and makes the rest of the state, unless it is there
@@ -178,7 +205,7 @@ EvaluationSums Trainer::run_evaluation(const data::Dataset& dataset, int64_t bat
                                        bool keep_outputs) {
   if (memory_.empty()) start(options_);
   EvaluationSums sums;
-  Objective objective = objective_for(dataset);
+  bool counts_correct = objective_for(dataset).counts_correct;
   data::Loader loader(
       dataset, {.batch_size = std::min<int64_t>(batch_size, std::max<int64_t>(dataset.size(), 1))});
   loader.start_epoch(0);
@@ -186,8 +213,7 @@ EvaluationSums Trainer::run_evaluation(const data::Dataset& dataset, int64_t bat
   int64_t compiled_for = -1;
   while (auto batch = loader.next()) {
     if (batch->size() != compiled_for) {
-      artifact = compile_cached(*device_, evaluation_graph(objective, batch->inputs.type(),
-                                                           batch->targets.type(), keep_outputs));
+      artifact = compile_evaluation(dataset, batch->size(), keep_outputs);
       compiled_for = batch->size();
     }
     auto inputs = weights();
@@ -202,7 +228,7 @@ EvaluationSums Trainer::run_evaluation(const data::Dataset& dataset, int64_t bat
     sums.loss += static_cast<double>(loss) * static_cast<double>(batch->size());
     sums.correct += correct;
     sums.examples += batch->size();
-    sums.predictions += objective.counts_correct ? batch->targets.elements() : 0;
+    sums.predictions += counts_correct ? batch->targets.elements() : 0;
     if (keep_outputs) {
       const Type& type = artifact->outputs[2];
       std::vector<std::byte> bytes(type.bytes());

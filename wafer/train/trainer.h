@@ -73,6 +73,9 @@ struct EvaluationSums {
   }
 };
 
+// Examples in a batch of the evaluation after an epoch.
+inline constexpr int64_t evaluation_batch = 256;
+
 // A batch of a set as a model and its loss see it.
 Type batch_input_type(const data::Dataset& dataset, int64_t batch);
 Type batch_target_type(const data::Dataset& dataset, int64_t batch);
@@ -110,8 +113,11 @@ class Trainer {
   Graph step_graph(const data::Dataset& dataset, int64_t batch_size,
                    const StepOptions& options = {});
 
-  // What fit() will allocate, from the compiled step.
-  MemoryEstimate plan_memory(const data::Dataset& dataset, const FitOptions& options);
+  // What fit() will take: the sizes are those of the compiled step (and of evaluation, with a
+  // validation part); what compiling itself took, code of kernels that was brought into memory
+  // included, is measured.
+  MemoryEstimate plan_memory(const data::Dataset& dataset, const FitOptions& options,
+                             const data::Dataset& validation = {});
 
   // Time of each node of the train step, over some steps on the set's first batch. The state is
   // left as it is.
@@ -127,6 +133,8 @@ class Trainer {
   void store();  // trained values back into the module
   std::vector<std::shared_ptr<Storage>> weights() const;
   Objective objective_for(const data::Dataset& dataset) const;
+  std::shared_ptr<const Artifact> compile_evaluation(const data::Dataset& dataset,
+                                                     int64_t batch_size, bool keep_outputs);
   EvaluationSums run_evaluation(const data::Dataset& dataset, int64_t batch_size,
                                 bool keep_outputs);
 

@@ -1,0 +1,251 @@
+#include <sstream>
+
+#include "tests/cli/program.h"
+#include "wafer/io/image.h"
+
+namespace wafer {
+namespace {
+namespace fs = std::filesystem;
+using testing::Program;
+using testing::Ran;
+using testing::run_wafer;
+using testing::small_table;
+using testing::TemporaryFolder;
+using testing::write_text;
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+
+// The commands that `wafer --help` lists.
+std::vector<std::string> commands(const fs::path& folder) {
+  std::istringstream help(run_wafer(folder, {"--help"}).out);
+  std::vector<std::string> names;
+  bool listed = false;
+  for (std::string line; std::getline(help, line);) {
+    if (contains(line, "ubcommands:") || contains(line, "SUBCOMMANDS:")) {
+      listed = true;
+    } else if (listed && line.starts_with("  ") && line.size() > 2 && line[2] != ' ') {
+      names.push_back(line.substr(2, line.find(' ', 2) - 2));
+    }
+  }
+  return names;
+}
+
+TEST(Cli, EveryCommandsHelpHasAnExample) {
+  TemporaryFolder folder;
+  auto names = commands(folder.path());
+  for (const char* needed : {"check", "train", "infer", "eval", "data"}) {
+    EXPECT_NE(std::find(names.begin(), names.end(), needed), names.end()) << needed;
+  }
+  for (const std::string& name : names) {
+    Ran ran = run_wafer(folder.path(), {name, "--help"});
+    EXPECT_EQ(ran.code, 0) << name;
+    EXPECT_TRUE(contains(ran.out, "Example:\n  wafer " + name)) << ran.out;
+    EXPECT_TRUE(contains(ran.out, "--json")) << name;
+  }
+}
+
+TEST(Cli, UnknownWordsAreExitCode2AndGetASuggestion) {
+  TemporaryFolder folder;
+  struct Case {
+    std::vector<std::string> arguments;
+    std::vector<std::string> parts;
+  };
+  for (const Case& c : std::vector<Case>{
+           {{"trian"}, {"command 'trian'", "did you mean 'train'"}},
+           {{"train", "cnn", "--epoch", "3"}, {"[wafer train]", "'--epoch'", "did you mean '--epochs'"}},
+           {{"train", "cnm", "--data", "shapes"}, {"'cnm'", "did you mean 'cnn'"}},
+           {{"train", "cnn", "--data", "shapes", "-o", "hiden=3"}, {"'hiden'", "did you mean 'hidden'"}},
+           {{"train", "cnn", "--data", "cifar11"}, {"'cifar11'", "did you mean 'cifar10'"}},
+           {{"train", "cnn", "--device", "cup"}, {"'cup'", "did you mean 'cpu'"}},
+           {{"train", "cnn", "--device", "cuda"}, {"cuda", "cpu"}},
+           {{"train", "cnn", "--data", "shapes", "--optimizer", "adma"}, {"'adma'", "did you mean 'adam'"}},
+           {{"train", "cnn", "--data", "shapes", "--schedule", "cosin"}, {"'cosin'", "did you mean 'cosine'"}},
+           {{"train", "cnn", "--data", "shapes", "--epochs", "0"}, {"[epochs]", "positive"}},
+           {{"train", "cnn", "--data", "shapes", "--batch-size", "-4"}, {"[batch size]", "-4"}},
+           {{"train", "cnn", "--epochs", "many"}, {"many"}},
+           {{"train", "--resume", "--run", "nowhere"}, {"nowhere", "no run"}},
+           {{"eval", "nowhere"}, {"nowhere"}},
+           {{"infer", "nowhere.safetensors", "x.png"}, {"nowhere.safetensors"}},
+           {{"data", "mnits"}, {"'mnits'", "did you mean 'mnist'"}},
+           {{}, {"subcommand"}}}) {
+    Ran ran = run_wafer(folder.path(), c.arguments);
+    EXPECT_EQ(ran.code, 2) << ran.err;
+    for (const std::string& part : c.parts) EXPECT_TRUE(contains(ran.err, part)) << part << " in: " << ran.err;
+  }
+  EXPECT_FALSE(fs::exists(folder / "runs")) << "a run that never began leaves no folder";
+}
+
+TEST(Cli, CheckPrintsLayers) {
+  TemporaryFolder folder;
+  Ran ran = run_wafer(folder.path(), {"check", "cnn", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_TRUE(contains(ran.out, "64x8x8"));
+  EXPECT_EQ(ran.json().at("parameters"), 3 * 32 * 9 + 32 + 32 * 64 * 9 + 64 + 4096 * 512 + 512 + 5120 + 10);
+}
+
+const char* slip = R"(
+name = "slip"
+outputs = 10
+[[layer]]
+type = "conv2d"
+name = "conv1"
+out = 32
+kernel = 3
+padding = 1
+[[layer]]
+type = "relu"
+[[layer]]
+type = "max_pool2d"
+kernel = 2
+[[layer]]
+type = "conv2d"
+name = "conv2"
+out = 64
+kernel = 3
+padding = 1
+[[layer]]
+type = "relu"
+[[layer]]
+type = "max_pool2d"
+kernel = 2
+[[layer]]
+type = "flatten"
+[[layer]]
+type = "linear"
+name = "fc1"
+in = 3136
+out = 512
+[[layer]]
+type = "relu"
+[[layer]]
+type = "linear"
+name = "fc2"
+)";
+
+TEST(Cli, TheClassicSlip) {
+  TemporaryFolder folder;
+  write_text(folder / "slip.toml", slip);
+  // What lies there as CIFAR-10 cannot be decoded: reading any of it would be another error.
+  write_text(folder / "data" / "cifar10" / "images.tar", "not an archive");
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{"check", "slip.toml", "--input", "3x32x32"},
+                                                                     {"train", "slip.toml", "--data", "cifar10"},
+                                                                     {"train", "slip.toml"}}) {
+    Ran ran = run_wafer(folder.path(), arguments);
+    EXPECT_EQ(ran.code, 2);
+    EXPECT_LT(ran.seconds, 1.0);
+    for (const char* part : {"slip.fc1", "4096", "3136", "64x8x8", "slip.toml:", "Linear{4096, 512}"}) {
+      EXPECT_TRUE(contains(ran.err, part)) << part << " in: " << ran.err;
+    }
+  }
+  EXPECT_FALSE(fs::exists(folder / "runs"));
+}
+
+TEST(Cli, TrainEvalAndResume) {
+  TemporaryFolder folder;
+  write_text(folder / "table.csv", small_table(120));
+  Ran train = run_wafer(folder.path(), {"train", "mlp", "--data", "table.csv", "--epochs", "3", "--batch-size", "16",
+                                        "--validation", "0.2", "--lr", "0.01", "--run", "run", "--json"});
+  ASSERT_EQ(train.code, 0) << train.err;
+  auto json = train.json();
+  EXPECT_EQ(json.at("run"), "run");
+  EXPECT_EQ(json.at("device"), "cpu");
+  EXPECT_EQ(json.at("precision"), "f32");
+  EXPECT_EQ(json.at("epochs"), 3);
+  EXPECT_EQ(json.at("epoch_seconds").size(), 3u);
+  EXPECT_GT(json.at("step_ms").at("p50").get<double>(), 0);
+  EXPECT_GE(json.at("step_ms").at("p90").get<double>(), json.at("step_ms").at("p50").get<double>());
+  EXPECT_GT(json.at("samples_per_second").get<double>(), 0);
+  EXPECT_GT(json.at("first_step_seconds").get<double>(), 0);
+  EXPECT_GT(json.at("peak_memory_bytes").get<int64_t>(), 1 << 20);
+  EXPECT_GT(json.at("planned_memory_bytes").get<int64_t>(), 0);
+  EXPECT_GE(json.at("data_wait_percent").get<double>(), 0);
+  for (const char* part : {"train", "validation", "test"}) {
+    EXPECT_GT(json.at(part).at("loss").get<double>(), 0) << part;
+    double accuracy = json.at(part).at("accuracy").get<double>();
+    EXPECT_TRUE(accuracy > 0 && accuracy <= 1) << part;
+  }
+  for (const char* file : {"config.json", "metrics.csv", "model.safetensors", "report.html", "report.json"}) {
+    EXPECT_TRUE(fs::exists(folder / "run" / file)) << file;
+  }
+
+  Ran again = run_wafer(folder.path(), {"train", "mlp", "--data", "table.csv", "--run", "run"});
+  EXPECT_EQ(again.code, 2);
+  EXPECT_TRUE(contains(again.err, "holds a run already") && contains(again.err, "--resume")) << again.err;
+
+  Ran eval = run_wafer(folder.path(), {"eval", "run", "--json"});
+  ASSERT_EQ(eval.code, 0) << eval.err;
+  EXPECT_NEAR(eval.json().at("splits")[0].at("accuracy").get<double>(),
+              json.at("test").at("accuracy").get<double>(), 1e-12);
+
+  Ran resumed = run_wafer(folder.path(), {"train", "--resume", "--run", "run", "--json"});
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(resumed.json().at("epochs"), 3);
+  EXPECT_EQ(resumed.json().at("test"), json.at("test"));
+}
+
+TEST(Cli, InferPrintsTheTopClasses) {
+  TemporaryFolder folder;
+  for (int i = 0; i < 12; ++i) {
+    for (const char* name : {"dark", "light", "grey"}) {
+      auto base = static_cast<uint8_t>(name[0] == 'd' ? 20 : name[0] == 'l' ? 220 : 120);
+      io::Image image{8, 8, 3, io::Bytes(192, static_cast<uint8_t>(base + i))};
+      fs::path path = folder / "images" / name / (std::to_string(i) + ".png");
+      fs::create_directories(path.parent_path());
+      io::write_file_atomic(path, io::encode_png(image));
+    }
+  }
+  Ran train = run_wafer(folder.path(), {"train", "mlp", "--data", "images", "--epochs", "30", "--batch-size", "8",
+                                        "--lr", "0.003", "--run", "run", "-o", "hidden=16"});
+  ASSERT_EQ(train.code, 0) << train.err;
+  Ran infer = run_wafer(folder.path(), {"infer", "run", "images/light", "images/dark/3.png", "--top", "2", "--json"});
+  ASSERT_EQ(infer.code, 0) << infer.err;
+  auto results = infer.json().at("results");
+  ASSERT_EQ(results.size(), 13u);
+  EXPECT_EQ(results[0].at("top").size(), 2u);
+  EXPECT_EQ(results[0].at("top")[0].at("class"), "light");
+  EXPECT_EQ(results[12].at("top")[0].at("class"), "dark");
+  EXPECT_TRUE(contains(infer.out, "images/dark/3.png"));
+}
+
+std::vector<std::string> endless(const std::string& run) {
+  return {"train", "mlp",    "--data", "table.csv", "--epochs",           "100000", "--batch-size",
+          "16",    "--seed", "1",      "--run",     run, "--checkpoint-minutes", "0"};
+}
+
+TEST(Cli, InterruptedOnceSavesAndSaysHowToGoOn) {
+  TemporaryFolder folder;
+  write_text(folder / "table.csv", small_table(120));
+  Program program(folder.path(), endless("run"));
+  ASSERT_TRUE(program.wait_for("epoch 1/")) << program.err();
+  program.signal(SIGINT);
+  Ran ran = program.wait();
+  EXPECT_EQ(ran.code, 130) << ran.err;
+  EXPECT_TRUE(contains(ran.err, "wafer train --resume --run run")) << ran.err;
+  size_t checkpoints = 0;
+  for (const auto& entry : fs::directory_iterator(folder / "run" / "checkpoints")) {
+    EXPECT_TRUE(entry.path().filename().string().starts_with("step-")) << entry.path();
+    ++checkpoints;
+  }
+  EXPECT_GE(checkpoints, 1u);
+  Program resumed(folder.path(), {"train", "--resume", "--run", "run"});
+  ASSERT_TRUE(resumed.wait_for("epoch ")) << resumed.err();
+  resumed.signal(SIGINT);
+  EXPECT_EQ(resumed.wait().code, 130);
+}
+
+TEST(Cli, InterruptedTwiceEndsAtOnce) {
+  TemporaryFolder folder;
+  write_text(folder / "table.csv", small_table(120));
+  Program program(folder.path(), endless("run"));
+  ASSERT_TRUE(program.wait_for("epoch 1/")) << program.err();
+  program.signal(SIGINT);
+  program.signal(SIGINT);
+  auto asked = std::chrono::steady_clock::now();
+  Ran ran = program.wait();
+  // Both may arrive as one; a shell shows either end as 130.
+  EXPECT_TRUE(ran.signal == SIGINT || ran.code == 130) << ran.code;
+  EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count(), 5.0);
+}
+
+}  // namespace
+}  // namespace wafer

@@ -1,0 +1,36 @@
+#include "tests/cli/program.h"
+
+namespace wafer {
+namespace {
+
+// Growth of the peak resident memory from before compiling to the end of epoch 1, against the plan.
+void expect_plan_is_right(const std::vector<std::string>& model, const std::string& data) {
+  testing::TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 4000; ++i) text += "the quick brown fox " + std::to_string(i * 7919 % 1000) + "\n";
+  testing::write_text(folder / "text.txt", text);
+  std::vector<std::string> arguments = {"train"};
+  arguments.insert(arguments.end(), model.begin(), model.end());
+  arguments.insert(arguments.end(), {"--data", data, "--epochs", "1", "--run", "run", "--json"});
+  testing::Ran ran = testing::run_wafer(folder.path(), arguments);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  auto json = ran.json();
+  double planned = json.at("planned_memory_bytes").get<double>();
+  double measured = json.at("measured_memory_bytes").get<double>();
+  EXPECT_NEAR(measured, planned, 0.05 * planned + (8 << 20)) << ran.err;
+}
+
+TEST(MemoryPlan, Mlp) { expect_plan_is_right({"mlp", "--batch-size", "256"}, "shapes"); }
+TEST(MemoryPlan, Cnn) { expect_plan_is_right({"cnn"}, "shapes"); }
+TEST(MemoryPlan, Gru) {
+  expect_plan_is_right({"gru", "--sequence-length", "64", "--batch-size", "32"}, "text.txt");
+}
+TEST(MemoryPlan, Lstm) {
+  expect_plan_is_right({"lstm", "--sequence-length", "64", "--batch-size", "32"}, "text.txt");
+}
+TEST(MemoryPlan, Transformer) {
+  expect_plan_is_right({"transformer", "--sequence-length", "64", "--batch-size", "32"}, "text.txt");
+}
+
+}  // namespace
+}  // namespace wafer
