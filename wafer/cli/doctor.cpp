@@ -48,9 +48,9 @@ Check check_build() {
       "convolutions and products run on this library's own kernels; run scripts/setup.sh and build "
       "again";
 #endif
-#ifndef NDEBUG
+#ifndef __OPTIMIZE__
   check.status = Status::warn;
-  check.text += ", with assertions";
+  check.text += ", not optimised";
   check.mend = "it runs slower; build with the preset `release`";
 #endif
   return check;
