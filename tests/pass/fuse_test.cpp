@@ -64,6 +64,26 @@ TEST(Fuse, ReluAndItsMaskStayApartAcrossAMatmul) {
   EXPECT_EQ(count_nodes(result), 3u) << print(result);
 }
 
+// What the gradient needs of the forward value is made again from it, not kept.
+TEST(Fuse, PartsOfTheGradientAreMadeWhereTheyAreUsed) {
+  Tensor x = f32({8, 16}), w = f32({16, 16}, "w"), b = f32({16}, "b");
+  Tensor h = x + b;
+  Tensor y = gelu(h);
+  Tensor z = matmul(y, w);
+  Tensor scaled = h * 0.7071;
+  Tensor slope = (erf(scaled) + 1.0) * 0.5 + h * exp(neg(scaled * scaled)) * 0.3989;
+  Graph result = fuse_elementwise({{x, w, b}, {z * slope}, {}});
+  verify(result);
+  ASSERT_EQ(count_nodes(result), 3u) << print(result);
+  const Node& last = result.outputs[0].node();
+  ASSERT_TRUE(last.is(op::fused));
+  EXPECT_EQ(last.inputs.size(), 2u) << print(result);
+  for (const Node* node : topological_order(result)) {
+    if (!node->is(op::fused) || node == &last) continue;
+    EXPECT_EQ(node->outputs.size(), 2u) << print(result);
+  }
+}
+
 TEST(Fuse, AValueThatAnotherOpReadsBecomesAnOutput) {
   Tensor x = f32({8, 16}), w = f32({16, 4}, "w");
   Tensor e = exp(x);

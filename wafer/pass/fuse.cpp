@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -185,6 +186,135 @@ Value key(const Tensor& tensor) {
   return {&tensor.node(), tensor.index()};
 }
 
+// Moves members to the group that alone reads them where less memory then crosses between groups:
+// what the backward pass makes of a forward value is cheaper made again from that value than kept.
+class Sinking {
+ public:
+  Sinking(const Graph& graph, const std::vector<const Node*>& order,
+          std::vector<std::vector<const Node*>>& groups)
+      : groups_(groups) {
+    for (size_t i = 0; i < order.size(); ++i) {
+      position_[order[i]] = i;
+      for (const Tensor& input : order[i]->inputs) readers_[key(input)].push_back(order[i]);
+    }
+    for (const Tensor& output : graph.outputs) kept_.insert(key(output));
+    for (size_t g = 0; g < groups.size(); ++g) {
+      for (const Node* node : groups[g]) group_of_[node] = g;
+    }
+    for (size_t i = order.size(); i-- > 0;) {
+      size_t target = only_reader(*order[i]);
+      if (target == none) continue;
+      if (!sink({order[i]}, target)) sink(serving(group_of(*order[i]), target), target);
+    }
+    for (auto& group : groups) {
+      std::sort(group.begin(), group.end(),
+                [&](const Node* a, const Node* b) { return position_.at(a) < position_.at(b); });
+    }
+    std::erase_if(groups, [](const auto& group) { return group.empty(); });
+  }
+
+ private:
+  static constexpr size_t none = ~size_t{0};
+  size_t group_of(const Node& node) const {
+    auto found = group_of_.find(&node);
+    return found == group_of_.end() ? none : found->second;
+  }
+
+  // The one other group that reads the node's value, or none.
+  size_t only_reader(const Node& node) const {
+    auto readers = readers_.find({&node, 0});
+    if (kept_.count({&node, 0}) || readers == readers_.end()) return none;
+    size_t home = group_of(node), target = group_of(*readers->second[0]);
+    if (home == none) return none;
+    for (const Node* reader : readers->second) {
+      if (group_of(*reader) != target) return none;
+    }
+    return target == home ? none : target;
+  }
+
+  bool crosses(const Tensor& value) const {
+    if (kept_.count(key(value))) return true;
+    const auto& readers = readers_.at(key(value));
+    size_t home = group_of(value.node());
+    return std::any_of(readers.begin(), readers.end(),
+                       [&](const Node* reader) { return group_of(*reader) != home; });
+  }
+
+  using Set = std::vector<const Node*>;
+  static bool has(const Set& set, const Node* node) {
+    return std::find(set.begin(), set.end(), node) != set.end();
+  }
+
+  // The members of `home` that nothing but group `target` needs, directly or through each other.
+  Set serving(size_t home, size_t target) const {
+    Set members = groups_[home], result;
+    std::sort(members.begin(), members.end(),
+              [&](const Node* a, const Node* b) { return position_.at(a) > position_.at(b); });
+    for (const Node* member : members) {
+      auto readers = readers_.find({member, 0});
+      if (kept_.count({member, 0}) || readers == readers_.end()) continue;
+      if (std::all_of(readers->second.begin(), readers->second.end(), [&](const Node* reader) {
+            return group_of(*reader) == target || has(result, reader);
+          })) {
+        result.push_back(member);
+      }
+    }
+    return result;
+  }
+
+  // True when a member of the group that is not in `except` reads the value, maybe through views.
+  bool reads(size_t group, const Tensor& value, const Set& except) const {
+    for (const Node* member : groups_[group]) {
+      if (has(except, member)) continue;
+      for (const Tensor& input : member->inputs) {
+        if (behind_views(input) == value) return true;
+      }
+    }
+    return false;
+  }
+
+  // Moves the nodes of one group to another if no more bytes are written and read across groups.
+  bool sink(const Set& nodes, size_t target) {
+    size_t home = group_of(*nodes[0]);
+    if (groups_[target].size() + nodes.size() > max_members) return false;
+    const Type &type = nodes[0]->outputs[0], &space = groups_[target][0]->outputs[0];
+    if (!(type.shape == space.shape && type.layout == space.layout)) return false;
+    size_t saved = 0, added = 0;
+    std::vector<Tensor> sources;
+    for (const Node* node : nodes) {
+      const auto& readers = readers_.at({node, 0});
+      bool leaves = std::any_of(readers.begin(), readers.end(),
+                                [&](const Node* reader) { return group_of(*reader) == target; });
+      if (leaves) saved += 2 * node->outputs[0].bytes();
+      for (const Tensor& input : node->inputs) {
+        const Tensor& source = behind_views(input);
+        if (is_scalar_constant(source) || has(nodes, &source.node())) continue;
+        if (std::find(sources.begin(), sources.end(), source) == sources.end())
+          sources.push_back(source);
+      }
+    }
+    for (const Tensor& source : sources) {
+      size_t bytes = source.type().bytes();
+      bool internal = group_of(source.node()) == home;
+      if (!internal && !reads(home, source, nodes)) saved += bytes;
+      if (reads(target, source, {})) continue;
+      added += internal && !crosses(source) ? 2 * bytes : bytes;
+    }
+    if (added > saved) return false;
+    for (const Node* node : nodes) {
+      std::erase(groups_[home], node);
+      groups_[target].push_back(node);
+      group_of_[node] = target;
+    }
+    return true;
+  }
+
+  std::vector<std::vector<const Node*>>& groups_;
+  std::unordered_map<const Node*, size_t> position_, group_of_;
+  std::map<Value, std::vector<const Node*>> readers_;
+  std::set<Value> kept_;
+};
+
 // Builds the graph with each group replaced by one node.
 class Rebuild {
  public:
@@ -349,10 +479,11 @@ Graph fuse_elementwise(const Graph& graph) {
   std::vector<std::vector<const Node*>> groups;
   for (size_t begin = 0; begin < order.size(); begin += window) {
     Grouping grouping(order, begin, std::min(begin + window, order.size()));
-    grouping.for_each_group([&](std::vector<const Node*> members) {
-      if (is_worthwhile(members)) groups.push_back(std::move(members));
-    });
+    grouping.for_each_group(
+        [&](std::vector<const Node*> members) { groups.push_back(std::move(members)); });
   }
+  Sinking(graph, order, groups);
+  std::erase_if(groups, [](const auto& members) { return !is_worthwhile(members); });
   if (groups.empty()) return graph;
   return Rebuild(graph, order, std::move(groups)).run();
 }

@@ -208,44 +208,97 @@ void normalise_row_gradient(const float* g, const float* x, const float* weight,
 }
 
 namespace {
-template <bool with_g>
+// `width` vectors of columns at once, so that memory is read row by row.
+template <bool with_g, int width>
 void columns(const float* g, const float* x, const float* shift, int64_t rows, int64_t channels,
              double* first, double* second) {
   constexpr int64_t block = 128;
+  VFloat s[width];
+  for (int k = 0; k < width; ++k) s[k] = load<VFloat>(shift + k * lanes);
   for (int64_t begin = 0; begin < rows; begin += block) {
     int64_t end = begin + block < rows ? begin + block : rows;
-    int64_t c = 0;
-    for (; c + lanes <= channels; c += lanes) {
-      VFloat s = load<VFloat>(shift + c), a{}, b{}, a2{}, b2{};
-      auto add = [&](int64_t r, VFloat& one, VFloat& two) {
-        VFloat d = load<VFloat>(x + r * channels + c) - s;
-        VFloat factor = with_g ? load<VFloat>(g + r * channels + c) : d;
-        one += factor;
-        two += factor * d;
-      };
-      int64_t r = begin;
-      for (; r + 2 <= end; r += 2) {
-        add(r, a, b);
-        add(r + 1, a2, b2);
-      }
-      if (r < end) add(r, a, b);
-      a += a2;
-      b += b2;
-      for (int k = 0; k < lanes; ++k) {
-        first[c + k] += static_cast<double>(a[k]);
-        second[c + k] += static_cast<double>(b[k]);
+    VFloat a[width] = {}, b[width] = {};
+    for (int64_t r = begin; r < end; ++r) {
+#pragma GCC unroll 4
+      for (int k = 0; k < width; ++k) {
+        VFloat d = load<VFloat>(x + r * channels + k * lanes) - s[k];
+        VFloat factor = with_g ? load<VFloat>(g + r * channels + k * lanes) : d;
+        a[k] += factor;
+        b[k] += factor * d;
       }
     }
-    for (; c < channels; ++c) {
-      float a = 0, b = 0;
-      for (int64_t r = begin; r < end; ++r) {
-        float d = x[r * channels + c] - shift[c];
-        float factor = with_g ? g[r * channels + c] : d;
-        a += factor;
-        b += factor * d;
+    for (int k = 0; k < width; ++k) {
+      for (int i = 0; i < lanes; ++i) {
+        first[k * lanes + i] += static_cast<double>(a[k][i]);
+        second[k * lanes + i] += static_cast<double>(b[k][i]);
       }
-      first[c] += static_cast<double>(a);
-      second[c] += static_cast<double>(b);
+    }
+  }
+}
+template <bool with_g>
+void one_column(const float* g, const float* x, float shift, int64_t rows, int64_t channels,
+                double* first, double* second) {
+  constexpr int64_t block = 128;
+  for (int64_t begin = 0; begin < rows; begin += block) {
+    int64_t end = begin + block < rows ? begin + block : rows;
+    float a = 0, b = 0;
+    for (int64_t r = begin; r < end; ++r) {
+      float d = x[r * channels] - shift;
+      float factor = with_g ? g[r * channels] : d;
+      a += factor;
+      b += factor * d;
+    }
+    *first += static_cast<double>(a);
+    *second += static_cast<double>(b);
+  }
+}
+template <bool with_g>
+void all_columns(const float* g, const float* x, const float* shift, int64_t rows, int64_t channels,
+                 double* first, double* second) {
+  int64_t c = 0;
+  for (; c + 4 * lanes <= channels; c += 4 * lanes)
+    columns<with_g, 4>(with_g ? g + c : g, x + c, shift + c, rows, channels, first + c, second + c);
+  for (; c + lanes <= channels; c += lanes)
+    columns<with_g, 1>(with_g ? g + c : g, x + c, shift + c, rows, channels, first + c, second + c);
+  for (; c < channels; ++c)
+    one_column<with_g>(with_g ? g + c : g, x + c, shift[c], rows, channels, first + c, second + c);
+}
+
+template <bool with_g, int width>
+void affine_columns(const float* g, const float* x, const float* mean, const float* a,
+                    const float* b, const float* c, float* y, int64_t rows, int64_t channels) {
+  VFloat m[width], va[width] = {}, vb[width], vc[width];
+  for (int k = 0; k < width; ++k) {
+    m[k] = load<VFloat>(mean + k * lanes);
+    if (with_g) va[k] = load<VFloat>(a + k * lanes);
+    vb[k] = load<VFloat>(b + k * lanes);
+    vc[k] = load<VFloat>(c + k * lanes);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int k = 0; k < width; ++k) {
+      int64_t at = r * channels + k * lanes;
+      VFloat value = (load<VFloat>(x + at) - m[k]) * vb[k] + vc[k];
+      if (with_g) value += load<VFloat>(g + at) * va[k];
+      store(y + at, value);
+    }
+  }
+}
+template <bool with_g>
+void all_affine(const float* g, const float* x, const float* mean, const float* a, const float* b,
+                const float* c, float* y, int64_t rows, int64_t channels) {
+  int64_t k = 0;
+  for (; k + 4 * lanes <= channels; k += 4 * lanes)
+    affine_columns<with_g, 4>(with_g ? g + k : g, x + k, mean + k, with_g ? a + k : a, b + k, c + k,
+                              y + k, rows, channels);
+  for (; k + lanes <= channels; k += lanes)
+    affine_columns<with_g, 1>(with_g ? g + k : g, x + k, mean + k, with_g ? a + k : a, b + k, c + k,
+                              y + k, rows, channels);
+  for (; k < channels; ++k) {
+    for (int64_t r = 0; r < rows; ++r) {
+      int64_t at = r * channels + k;
+      float value = (x[at] - mean[k]) * b[k] + c[k];
+      y[at] = with_g ? value + g[at] * a[k] : value;
     }
   }
 }
@@ -254,9 +307,22 @@ void columns(const float* g, const float* x, const float* shift, int64_t rows, i
 void column_moments(const float* g, const float* x, const float* shift, int64_t rows,
                     int64_t channels, double* first, double* second) {
   if (g)
-    columns<true>(g, x, shift, rows, channels, first, second);
+    all_columns<true>(g, x, shift, rows, channels, first, second);
   else
-    columns<false>(g, x, shift, rows, channels, first, second);
+    all_columns<false>(g, x, shift, rows, channels, first, second);
+}
+
+void column_affine(const float* g, const float* x, const float* mean, const float* a,
+                   const float* b, const float* c, float* y, int64_t rows, int64_t channels) {
+  // Few rows at once, so that the next columns find them in the cache.
+  constexpr int64_t block = 32;
+  for (int64_t r = 0; r < rows; r += block) {
+    int64_t count = rows - r < block ? rows - r : block, at = r * channels;
+    if (g)
+      all_affine<true>(g + at, x + at, mean, a, b, c, y + at, count, channels);
+    else
+      all_affine<false>(g, x + at, mean, a, b, c, y + at, count, channels);
+  }
 }
 
 void run_moments(const float* g, const float* x, float shift, int64_t n, double* first,
@@ -277,23 +343,6 @@ void run_moments(const float* g, const float* x, float shift, int64_t n, double*
           return d * d;
         },
         [&](int64_t i) { return (x[i] - shift) * (x[i] - shift); });
-  }
-}
-
-void column_affine(const float* g, const float* x, const float* mean, const float* a,
-                   const float* b, const float* c, float* y, int64_t rows, int64_t channels) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* from = x + r * channels;
-    float* to = y + r * channels;
-    if (g) {
-      const float* gradient = g + r * channels;
-#pragma GCC ivdep
-      for (int64_t k = 0; k < channels; ++k)
-        to[k] = (from[k] - mean[k]) * b[k] + (gradient[k] * a[k] + c[k]);
-    } else {
-#pragma GCC ivdep
-      for (int64_t k = 0; k < channels; ++k) to[k] = (from[k] - mean[k]) * b[k] + c[k];
-    }
   }
 }
 
