@@ -13,7 +13,9 @@ using testing::small_table;
 using testing::TemporaryFolder;
 using testing::write_text;
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != text.npos;
+}
 
 // The commands that `wafer --help` lists.
 std::vector<std::string> commands(const fs::path& folder) {
@@ -52,14 +54,18 @@ TEST(Cli, UnknownWordsAreExitCode2AndGetASuggestion) {
   };
   for (const Case& c : std::vector<Case>{
            {{"trian"}, {"command 'trian'", "did you mean 'train'"}},
-           {{"train", "cnn", "--epoch", "3"}, {"[wafer train]", "'--epoch'", "did you mean '--epochs'"}},
+           {{"train", "cnn", "--epoch", "3"},
+            {"[wafer train]", "'--epoch'", "did you mean '--epochs'"}},
            {{"train", "cnm", "--data", "shapes"}, {"'cnm'", "did you mean 'cnn'"}},
-           {{"train", "cnn", "--data", "shapes", "-o", "hiden=3"}, {"'hiden'", "did you mean 'hidden'"}},
+           {{"train", "cnn", "--data", "shapes", "-o", "hiden=3"},
+            {"'hiden'", "did you mean 'hidden'"}},
            {{"train", "cnn", "--data", "cifar11"}, {"'cifar11'", "did you mean 'cifar10'"}},
            {{"train", "cnn", "--device", "cup"}, {"'cup'", "did you mean 'cpu'"}},
            {{"train", "cnn", "--device", "cuda"}, {"cuda", "cpu"}},
-           {{"train", "cnn", "--data", "shapes", "--optimizer", "adma"}, {"'adma'", "did you mean 'adam'"}},
-           {{"train", "cnn", "--data", "shapes", "--schedule", "cosin"}, {"'cosin'", "did you mean 'cosine'"}},
+           {{"train", "cnn", "--data", "shapes", "--optimizer", "adma"},
+            {"'adma'", "did you mean 'adam'"}},
+           {{"train", "cnn", "--data", "shapes", "--schedule", "cosin"},
+            {"'cosin'", "did you mean 'cosine'"}},
            {{"train", "cnn", "--data", "shapes", "--epochs", "0"}, {"[epochs]", "positive"}},
            {{"train", "cnn", "--data", "shapes", "--batch-size", "-4"}, {"[batch size]", "-4"}},
            {{"train", "cnn", "--epochs", "many"}, {"many"}},
@@ -70,7 +76,8 @@ TEST(Cli, UnknownWordsAreExitCode2AndGetASuggestion) {
            {{}, {"subcommand"}}}) {
     Ran ran = run_wafer(folder.path(), c.arguments);
     EXPECT_EQ(ran.code, 2) << ran.err;
-    for (const std::string& part : c.parts) EXPECT_TRUE(contains(ran.err, part)) << part << " in: " << ran.err;
+    for (const std::string& part : c.parts)
+      EXPECT_TRUE(contains(ran.err, part)) << part << " in: " << ran.err;
   }
   EXPECT_FALSE(fs::exists(folder / "runs")) << "a run that never began leaves no folder";
 }
@@ -80,7 +87,8 @@ TEST(Cli, CheckPrintsLayers) {
   Ran ran = run_wafer(folder.path(), {"check", "cnn", "--json"});
   ASSERT_EQ(ran.code, 0) << ran.err;
   EXPECT_TRUE(contains(ran.out, "64x8x8"));
-  EXPECT_EQ(ran.json().at("parameters"), 3 * 32 * 9 + 32 + 32 * 64 * 9 + 64 + 4096 * 512 + 512 + 5120 + 10);
+  EXPECT_EQ(ran.json().at("parameters"),
+            3 * 32 * 9 + 32 + 32 * 64 * 9 + 64 + 4096 * 512 + 512 + 5120 + 10);
 }
 
 const char* slip = R"(
@@ -127,13 +135,15 @@ TEST(Cli, TheClassicSlip) {
   write_text(folder / "slip.toml", slip);
   // What lies there as CIFAR-10 cannot be decoded: reading any of it would be another error.
   write_text(folder / "data" / "cifar10" / "images.tar", "not an archive");
-  for (const auto& arguments : std::vector<std::vector<std::string>>{{"check", "slip.toml", "--input", "3x32x32"},
-                                                                     {"train", "slip.toml", "--data", "cifar10"},
-                                                                     {"train", "slip.toml"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"check", "slip.toml", "--input", "3x32x32"},
+                                             {"train", "slip.toml", "--data", "cifar10"},
+                                             {"train", "slip.toml"}}) {
     Ran ran = run_wafer(folder.path(), arguments);
     EXPECT_EQ(ran.code, 2);
     EXPECT_LT(ran.seconds, 1.0);
-    for (const char* part : {"slip.fc1", "4096", "3136", "64x8x8", "slip.toml:", "Linear{4096, 512}"}) {
+    for (const char* part :
+         {"slip.fc1", "4096", "3136", "64x8x8", "slip.toml:", "Linear{4096, 512}"}) {
       EXPECT_TRUE(contains(ran.err, part)) << part << " in: " << ran.err;
     }
   }
@@ -143,8 +153,9 @@ TEST(Cli, TheClassicSlip) {
 TEST(Cli, TrainEvalAndResume) {
   TemporaryFolder folder;
   write_text(folder / "table.csv", small_table(120));
-  Ran train = run_wafer(folder.path(), {"train", "mlp", "--data", "table.csv", "--epochs", "3", "--batch-size", "16",
-                                        "--validation", "0.2", "--lr", "0.01", "--run", "run", "--json"});
+  Ran train = run_wafer(
+      folder.path(), {"train", "mlp", "--data", "table.csv", "--epochs", "3", "--batch-size", "16",
+                      "--validation", "0.2", "--lr", "0.01", "--run", "run", "--json"});
   ASSERT_EQ(train.code, 0) << train.err;
   auto json = train.json();
   EXPECT_EQ(json.at("run"), "run");
@@ -164,13 +175,15 @@ TEST(Cli, TrainEvalAndResume) {
     double accuracy = json.at(part).at("accuracy").get<double>();
     EXPECT_TRUE(accuracy > 0 && accuracy <= 1) << part;
   }
-  for (const char* file : {"config.json", "metrics.csv", "model.safetensors", "report.html", "report.json"}) {
+  for (const char* file :
+       {"config.json", "metrics.csv", "model.safetensors", "report.html", "report.json"}) {
     EXPECT_TRUE(fs::exists(folder / "run" / file)) << file;
   }
 
   Ran again = run_wafer(folder.path(), {"train", "mlp", "--data", "table.csv", "--run", "run"});
   EXPECT_EQ(again.code, 2);
-  EXPECT_TRUE(contains(again.err, "holds a run already") && contains(again.err, "--resume")) << again.err;
+  EXPECT_TRUE(contains(again.err, "holds a run already") && contains(again.err, "--resume"))
+      << again.err;
 
   Ran eval = run_wafer(folder.path(), {"eval", "run", "--json"});
   ASSERT_EQ(eval.code, 0) << eval.err;
@@ -194,10 +207,12 @@ TEST(Cli, InferPrintsTheTopClasses) {
       io::write_file_atomic(path, io::encode_png(image));
     }
   }
-  Ran train = run_wafer(folder.path(), {"train", "mlp", "--data", "images", "--epochs", "30", "--batch-size", "8",
-                                        "--lr", "0.003", "--run", "run", "-o", "hidden=16"});
+  Ran train = run_wafer(folder.path(),
+                        {"train", "mlp", "--data", "images", "--epochs", "30", "--batch-size", "8",
+                         "--lr", "0.003", "--run", "run", "-o", "hidden=16"});
   ASSERT_EQ(train.code, 0) << train.err;
-  Ran infer = run_wafer(folder.path(), {"infer", "run", "images/light", "images/dark/3.png", "--top", "2", "--json"});
+  Ran infer = run_wafer(
+      folder.path(), {"infer", "run", "images/light", "images/dark/3.png", "--top", "2", "--json"});
   ASSERT_EQ(infer.code, 0) << infer.err;
   auto results = infer.json().at("results");
   ASSERT_EQ(results.size(), 13u);
@@ -208,8 +223,20 @@ TEST(Cli, InferPrintsTheTopClasses) {
 }
 
 std::vector<std::string> endless(const std::string& run) {
-  return {"train", "mlp",    "--data", "table.csv", "--epochs",           "100000", "--batch-size",
-          "16",    "--seed", "1",      "--run",     run, "--checkpoint-minutes", "0"};
+  return {"train",
+          "mlp",
+          "--data",
+          "table.csv",
+          "--epochs",
+          "100000",
+          "--batch-size",
+          "16",
+          "--seed",
+          "1",
+          "--run",
+          run,
+          "--checkpoint-minutes",
+          "0"};
 }
 
 TEST(Cli, InterruptedOnceSavesAndSaysHowToGoOn) {

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -36,7 +37,8 @@ struct Ran {
 class Program {
  public:
   Program(const std::filesystem::path& folder, std::vector<std::string> arguments,
-          const std::map<std::string, std::string>& environment = {})
+          const std::map<std::string, std::string>& environment = {},
+          const std::function<void()>& in_child = {})
       : folder_(folder), started_(std::chrono::steady_clock::now()) {
     static int number = 0;
     std::string name = ".output-" + std::to_string(::getpid()) + "-" + std::to_string(++number);
@@ -46,6 +48,7 @@ class Program {
     process_ = ::fork();
     if (process_ != 0) return;
     for (const auto& [key, value] : environment) ::setenv(key.c_str(), value.c_str(), 1);
+    if (in_child) in_child();
     ::setenv("WAFER_CACHE", (folder / "cache").c_str(), 1);
     if (::chdir(folder.c_str()) != 0) ::_exit(126);
     ::dup2(::open("/dev/null", O_RDONLY), 0);
@@ -85,7 +88,8 @@ class Program {
     ::waitpid(process_, &status, 0);
     process_ = 0;
     Ran ran;
-    ran.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+    ran.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     if (WIFEXITED(status)) ran.code = WEXITSTATUS(status);
     if (WIFSIGNALED(status)) ran.signal = WTERMSIG(status);
     ran.out = read(out_);
@@ -118,10 +122,13 @@ inline void write_text(const std::filesystem::path& path, const std::string& tex
 inline std::string small_table(int rows) {
   std::string text = "x,y,class\n";
   unsigned state = 1;
-  auto next = [&] { return static_cast<double>((state = state * 1664525u + 1013904223u) >> 16) / 65536.0; };
+  auto next = [&] {
+    return static_cast<double>((state = state * 1664525u + 1013904223u) >> 16) / 65536.0;
+  };
   for (int i = 0; i < rows; ++i) {
     double x = next(), y = next();
-    text += std::to_string(x) + "," + std::to_string(y) + "," + (x + y > 1 ? "above" : "below") + "\n";
+    text +=
+        std::to_string(x) + "," + std::to_string(y) + "," + (x + y > 1 ? "above" : "below") + "\n";
   }
   return text;
 }

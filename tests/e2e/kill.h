@@ -7,11 +7,12 @@
 
 namespace wafer::testing {
 
-// Trains once undisturbed and once killed (SIGKILL) at `kills` random moments and resumed each time; the saved
-// models must be equal to the byte and every checkpoint readable at any time. `train`: the arguments of
-// `wafer train` less --run.
-inline void expect_kills_change_nothing(const std::filesystem::path& folder, const std::vector<std::string>& train,
-                                        int kills, uint32_t seed) {
+// Trains once undisturbed and once killed (SIGKILL) at `kills` random moments and resumed each
+// time; the saved models must be equal to the byte and every checkpoint readable at any time.
+// `train`: the arguments of `wafer train` less --run.
+inline void expect_kills_change_nothing(const std::filesystem::path& folder,
+                                        const std::vector<std::string>& train, int kills,
+                                        uint32_t seed) {
   namespace fs = std::filesystem;
   auto in_run = [&](const std::string& run, bool resume) {
     std::vector<std::string> arguments = {"train"};
@@ -27,9 +28,11 @@ inline void expect_kills_change_nothing(const std::filesystem::path& folder, con
   int killed = 0;
   for (int i = 0; i < kills; ++i) {
     Program program(folder, in_run("killed", true));
-    // A run that was begun anew takes as long as the whole, one that goes on less: so kills fall everywhere.
+    // A run that was begun anew takes as long as the whole, one that goes on less: so kills fall
+    // everywhere.
     double share = static_cast<double>(kills - i) / kills;
-    std::this_thread::sleep_for(std::chrono::duration<double>(moment(random) * std::max(share, 0.3)));
+    std::this_thread::sleep_for(
+        std::chrono::duration<double>(moment(random) * std::max(share, 0.3)));
     program.signal(SIGKILL);
     Ran ran = program.wait();
     killed += ran.signal == SIGKILL;
@@ -42,7 +45,9 @@ inline void expect_kills_change_nothing(const std::filesystem::path& folder, con
   EXPECT_GE(killed, kills / 2);
   Ran last = run_wafer(folder, in_run("killed", true));
   ASSERT_EQ(last.code, 0) << last.err;
-  auto read = [&](const char* run) { return io::read_file(folder / run / "model.safetensors", 1 << 30); };
+  auto read = [&](const char* run) {
+    return io::read_file(folder / run / "model.safetensors", 1 << 30);
+  };
   EXPECT_EQ(read("killed"), read("whole"));
   auto lines = [&](const char* run) {
     std::string text = io::read_text_file(folder / run / "metrics.csv", 1 << 20);
@@ -50,7 +55,8 @@ inline void expect_kills_change_nothing(const std::filesystem::path& folder, con
   };
   EXPECT_EQ(lines("killed"), lines("whole")) << "each epoch has one row";
   for (const auto& entry : fs::directory_iterator(folder / "killed" / "checkpoints")) {
-    EXPECT_TRUE(entry.path().filename().string().starts_with("step-")) << "left behind: " << entry.path();
+    EXPECT_TRUE(entry.path().filename().string().starts_with("step-"))
+        << "left behind: " << entry.path();
   }
 }
 

@@ -7,8 +7,8 @@ TEST(Kill, AHundredKillsOfACnnChangeNothing) {
   testing::TemporaryFolder folder;
   testing::expect_kills_change_nothing(
       folder.path(),
-      {"cnn", "--data", "shapes", "--epochs", "1", "--batch-size", "64", "--seed", "3", "--checkpoint-steps", "10",
-       "-o", "conv1=8", "-o", "conv2=8", "-o", "hidden=32"},
+      {"cnn", "--data", "shapes", "--epochs", "1", "--batch-size", "64", "--seed", "3",
+       "--checkpoint-steps", "10", "-o", "conv1=8", "-o", "conv2=8", "-o", "hidden=32"},
       100, 1);
 }
 

@@ -6,19 +6,21 @@ namespace {
 TEST(Kill, FiveKillsChangeNothing) {
   testing::TemporaryFolder folder;
   testing::write_text(folder / "table.csv", testing::small_table(300));
-  testing::expect_kills_change_nothing(folder.path(),
-                                       {"mlp", "--data", "table.csv", "--epochs", "12", "--batch-size", "8", "--seed",
-                                        "3", "--checkpoint-steps", "5", "--schedule", "plateau", "--validation",
-                                        "0.2", "-o", "hidden=32"},
-                                       5, 1);
+  testing::expect_kills_change_nothing(
+      folder.path(),
+      {"mlp", "--data", "table.csv", "--epochs", "12", "--batch-size", "8", "--seed", "3",
+       "--checkpoint-steps", "5", "--schedule", "plateau", "--validation", "0.2", "-o",
+       "hidden=32"},
+      5, 1);
 }
 
 TEST(Kill, SameSeedSameSavedWeights) {
   testing::TemporaryFolder folder;
   testing::write_text(folder / "table.csv", testing::small_table(100));
   auto model = [&](const std::string& run, const std::string& seed) {
-    testing::Ran ran = testing::run_wafer(folder.path(), {"train", "mlp", "--data", "table.csv", "--epochs", "2",
-                                                          "--seed", seed, "--run", run});
+    testing::Ran ran = testing::run_wafer(
+        folder.path(),
+        {"train", "mlp", "--data", "table.csv", "--epochs", "2", "--seed", seed, "--run", run});
     EXPECT_EQ(ran.code, 0) << ran.err;
     return io::read_file(folder / run / "model.safetensors", 1 << 30);
   };

@@ -7,7 +7,8 @@ namespace {
 void expect_plan_is_right(const std::vector<std::string>& model, const std::string& data) {
   testing::TemporaryFolder folder;
   std::string text;
-  for (int i = 0; i < 4000; ++i) text += "the quick brown fox " + std::to_string(i * 7919 % 1000) + "\n";
+  for (int i = 0; i < 4000; ++i)
+    text += "the quick brown fox " + std::to_string(i * 7919 % 1000) + "\n";
   testing::write_text(folder / "text.txt", text);
   std::vector<std::string> arguments = {"train"};
   arguments.insert(arguments.end(), model.begin(), model.end());
@@ -20,8 +21,12 @@ void expect_plan_is_right(const std::vector<std::string>& model, const std::stri
   EXPECT_NEAR(measured, planned, 0.05 * planned + (8 << 20)) << ran.err;
 }
 
-TEST(MemoryPlan, Mlp) { expect_plan_is_right({"mlp", "--batch-size", "256"}, "shapes"); }
-TEST(MemoryPlan, Cnn) { expect_plan_is_right({"cnn"}, "shapes"); }
+TEST(MemoryPlan, Mlp) {
+  expect_plan_is_right({"mlp", "--batch-size", "256"}, "shapes");
+}
+TEST(MemoryPlan, Cnn) {
+  expect_plan_is_right({"cnn"}, "shapes");
+}
 TEST(MemoryPlan, Gru) {
   expect_plan_is_right({"gru", "--sequence-length", "64", "--batch-size", "32"}, "text.txt");
 }
@@ -29,7 +34,8 @@ TEST(MemoryPlan, Lstm) {
   expect_plan_is_right({"lstm", "--sequence-length", "64", "--batch-size", "32"}, "text.txt");
 }
 TEST(MemoryPlan, Transformer) {
-  expect_plan_is_right({"transformer", "--sequence-length", "64", "--batch-size", "32"}, "text.txt");
+  expect_plan_is_right({"transformer", "--sequence-length", "64", "--batch-size", "32"},
+                       "text.txt");
 }
 
 }  // namespace

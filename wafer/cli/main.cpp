@@ -115,6 +115,7 @@ int main(int argc, char** argv) {
   std::signal(SIGINT, wafer::cli::on_interrupt);
   std::signal(SIGTERM, wafer::cli::on_interrupt);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of the write
   try {
     return wafer::cli::run(argc, argv);
   } catch (const wafer::UserError& error) {

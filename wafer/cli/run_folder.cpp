@@ -103,6 +103,7 @@ Outcome train_and_report(const TrainSettings& settings, const std::filesystem::p
   std::string toml =
       settings.model.ends_with(".toml") ? io::read_text_file(settings.model, 1 << 20) : "";
   auto trainer = make_trainer(settings, model);
+  check_options(options, &splits.train);
   check_before_reading(*trainer, settings, splits);
   RunFolder run =
       path.empty() ? new_run_folder(settings, splits.description().name) : RunFolder{path};

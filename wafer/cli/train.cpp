@@ -1,8 +1,17 @@
 #include "wafer/base/error.h"
 #include "wafer/cli/run_folder.h"
 #include "wafer/io/file.h"
+#include "wafer/train/checkpoint.h"
 
 namespace wafer::cli {
+
+namespace {
+// A run that ended before its first checkpoint left nothing to lose.
+bool holds_run(const RunFolder& run) {
+  return std::filesystem::exists(run.model()) ||
+         !CheckpointFolder(run.path / "checkpoints").list().empty();
+}
+}  // namespace
 
 void add_train(CLI::App& app) {
   struct Arguments {
@@ -30,7 +39,7 @@ void add_train(CLI::App& app) {
                 {.hint =
                      "check the folder's name, or start a run: wafer train cnn --run " + a->run});
           }
-        } else if (!a->run.empty() && std::filesystem::exists(RunFolder{a->run}.config())) {
+        } else if (!a->run.empty() && holds_run(RunFolder{a->run})) {
           throw UserError(a->run, "holds a run already",
                           {.hint = "go on with it: wafer train --resume --run " + a->run +
                                    "; or choose another folder"});

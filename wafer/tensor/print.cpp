@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "wafer/base/strings.h"
 #include "wafer/ir/node.h"
 #include "wafer/ir/tensor.h"
 
@@ -48,30 +49,52 @@ void shown(int64_t size, bool shorten, const std::function<void(int64_t)>& emit)
   }
 }
 
-void print_dim(const std::vector<int64_t>& sizes, size_t dim, int64_t offset, bool shorten,
-               const std::function<std::string(int64_t)>& element, const std::string& indent,
-               std::string& text) {
+// The flat indices of all elements that are shown, in order.
+void collect_shown(const std::vector<int64_t>& sizes, size_t dim, int64_t offset, bool shorten,
+                   std::vector<int64_t>& indices) {
   if (dim == sizes.size()) {
-    text += element(offset);
+    indices.push_back(offset);
     return;
   }
-  int64_t stride = 1;
-  for (size_t d = dim + 1; d < sizes.size(); ++d) stride *= sizes[d];
-  bool last = dim + 1 == sizes.size();
-  std::string separator =
-      last ? ", " : "," + std::string(sizes.size() - dim - 1, '\n') + indent + " ";
-  text += "[";
-  bool first = true;
   shown(sizes[dim], shorten, [&](int64_t i) {
-    if (!first) text += separator;
-    first = false;
-    if (i < 0)
-      text += "...";
-    else
-      print_dim(sizes, dim + 1, offset + i * stride, shorten, element, indent + " ", text);
+    if (i >= 0) collect_shown(sizes, dim + 1, offset * sizes[dim] + i, shorten, indices);
   });
-  text += "]";
 }
+
+struct Printer {
+  const std::vector<int64_t>& sizes;
+  bool shorten;
+  size_t width;  // of an element
+  std::function<std::string(int64_t)> element;
+
+  // The innermost brackets, broken into lines of at most 80 characters.
+  std::string row(int64_t offset, size_t indent) const {
+    size_t columns = std::max<size_t>(1, (indent < 80 ? 80 - indent : 0) / (width + 2));
+    std::string text = "[";
+    size_t count = 0;
+    shown(sizes.back(), shorten, [&](int64_t i) {
+      if (count > 0) text += count % columns == 0 ? ",\n" + std::string(indent + 1, ' ') : ", ";
+      text += i < 0 ? " ..." : element(offset * sizes.back() + i);
+      ++count;
+    });
+    return text + "]";
+  }
+
+  std::string block(size_t dim, int64_t offset, size_t indent) const {
+    if (dim == sizes.size()) return element(offset);
+    if (dim + 1 == sizes.size()) return row(offset, indent);
+    std::string separator =
+        "," + std::string(sizes.size() - dim - 1, '\n') + std::string(indent + 1, ' ');
+    std::string text = "[";
+    bool first = true;
+    shown(sizes[dim], shorten, [&](int64_t i) {
+      if (!first) text += separator;
+      first = false;
+      text += i < 0 ? "..." : block(dim + 1, offset * sizes[dim] + i, indent + 1);
+    });
+    return text + "]";
+  }
+};
 
 }  // namespace
 
@@ -81,38 +104,42 @@ std::string Tensor::text() const {
   std::vector<std::byte> bytes = host_bytes();
   std::vector<int64_t> sizes = shape().sizes();
   int64_t count = elements();
+  bool shorten = count > 1000;
+  std::vector<int64_t> indices;
+  if (count > 0) collect_shown(sizes, 0, 0, shorten, indices);
+  auto value = [&](int64_t i) {
+    return visit(dtype(), [&]<class T>(std::type_identity<T>) {
+      return static_cast<double>(reinterpret_cast<const T*>(bytes.data())[i]);
+    });
+  };
   std::vector<double> values;
-  visit(dtype(), [&]<class T>(std::type_identity<T>) {
-    auto* data = reinterpret_cast<const T*>(bytes.data());
-    for (int64_t i = 0; i < count; ++i) values.push_back(static_cast<double>(data[i]));
-  });
+  for (int64_t i : indices) values.push_back(value(i));
   NumberFormat format(values);
-  bool floating = is_floating(dtype());
   auto element = [&](int64_t i) -> std::string {
-    double value = values[static_cast<size_t>(i)];
-    if (dtype() == DType::boolean) return value != 0 ? "true" : "false";
-    if (!floating) {
-      return visit(dtype(), [&]<class T>(std::type_identity<T>) {
-        return str(+reinterpret_cast<const T*>(bytes.data())[i]);
-      });
-    }
-    return format(value);
+    if (dtype() == DType::boolean) return value(i) != 0 ? "True" : "False";
+    if (is_floating(dtype())) return format(value(i));
+    return visit(dtype(), [&]<class T>(std::type_identity<T>) {
+      return str(+reinterpret_cast<const T*>(bytes.data())[i]);
+    });
   };
   // Columns line up: every element as wide as the widest.
   size_t width = 0;
-  bool shorten = count > 1000;
-  if (!shorten && !sizes.empty()) {
-    for (int64_t i = 0; i < count; ++i) width = std::max(width, element(i).size());
+  if (!sizes.empty()) {
+    for (int64_t i : indices) width = std::max(width, element(i).size());
   }
   auto padded = [&](int64_t i) {
     std::string text = element(i);
     return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
   };
   std::string text = "tensor(";
-  print_dim(sizes, 0, 0, shorten, padded, std::string(7, ' '), text);
-  if (count == 0) text += str(", size=(", shape(), ")");
-  if (dtype() != DType::f32 && dtype() != DType::i64 && dtype() != DType::boolean)
-    text += str(", dtype=", dtype());
+  text += count == 0 ? "[]" : Printer{sizes, shorten, width, padded}.block(0, 0, text.size());
+  if (count == 0 && sizes.size() > 1) {
+    std::vector<std::string> words;
+    for (int64_t size : sizes) words.push_back(std::to_string(size));
+    text += ", size=(" + join(words, ", ") + ")";
+  }
+  bool usual = dtype() == DType::f32 || dtype() == DType::i64 || dtype() == DType::boolean;
+  if (!usual) text += str(", dtype=", dtype());
   return text + ")";
 }
 

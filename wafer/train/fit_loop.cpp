@@ -61,14 +61,7 @@ FitLoop::FitLoop(Trainer& trainer, const data::Dataset& train, const data::Datas
       train_(train),
       validation_(validation),
       options_(options) {
-  check_options(options);
-  WAFER_REQUIRE(!train.empty(), "fit", "the training set is empty");
-  if (options.batch_size > train.size()) {
-    throw UserError(
-        "fit", "the batch is larger than the training set",
-        {.got = str("a batch of ", options.batch_size, " and ", train.size(), " examples"),
-         .hint = str("choose a batch size of at most ", train.size())});
-  }
+  check_options(options, &train);
   step_options_ = {options.clip_norm, options.clip_value, options.ema_decay,
                    options.augmentation && options.augmentation->mixup > 0, options.accumulate};
   best_validation_ = std::numeric_limits<double>::infinity();

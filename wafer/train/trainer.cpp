@@ -44,7 +44,7 @@ Type batch_target_type(const data::Dataset& dataset, int64_t batch) {
   return {dataset.target_dtype(), batched(dataset.target_shape(), batch)};
 }
 
-void check_options(const FitOptions& o) {
+void check_options(const FitOptions& o, const data::Dataset* train) {
   WAFER_REQUIRE(o.epochs > 0, "epochs", "must be positive; got ", o.epochs);
   WAFER_REQUIRE(o.batch_size > 0, "batch size", "must be positive; got ", o.batch_size);
   WAFER_REQUIRE(o.accumulate > 0 && o.accumulate <= o.batch_size, "accumulate", "a batch of ",
@@ -62,6 +62,13 @@ void check_options(const FitOptions& o) {
   WAFER_REQUIRE(o.workers > 0, "workers", "must be positive; got ", o.workers);
   WAFER_REQUIRE(o.checkpoint_steps >= 0 && o.checkpoint_minutes >= 0, "checkpoints",
                 "the time between them must not be negative");
+  if (train == nullptr) return;
+  WAFER_REQUIRE(!train->empty(), "fit", "the training set is empty");
+  if (o.batch_size > train->size()) {
+    throw UserError("batch size", "the batch is larger than the training set",
+                    {.got = str("a batch of ", o.batch_size, " and ", train->size(), " examples"),
+                     .hint = str("choose a batch size of at most ", train->size())});
+  }
 }
 
 std::string MemoryEstimate::text() const {

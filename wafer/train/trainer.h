@@ -36,8 +36,8 @@ struct FitOptions {
   const std::atomic<bool>* stop = nullptr;  // set: checkpoint, and return with `interrupted`
 };
 
-// UserError naming the option that is out of range.
-void check_options(const FitOptions& options);
+// UserError naming the option that is out of range, by itself or for this training set.
+void check_options(const FitOptions& options, const data::Dataset* train = nullptr);
 
 struct MemoryEstimate {
   std::vector<std::pair<std::string, size_t>> parts;  // "parameters", "optimiser state", ...
