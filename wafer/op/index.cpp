@@ -47,7 +47,11 @@ std::vector<Type> infer_scatter_add(const InferArgs& args) {
 void require_elements_fit(const char* op, const Tensor& x, const Tensor& indices, int axis) {
   require_indices(op, indices);
   bool fits = indices.rank() == x.rank();
-  for (int d = 0; fits && d < x.rank(); ++d) fits = d == axis || indices.size(d) <= x.size(d);
+  for (int d = 0; fits && d < x.rank(); ++d) {
+    const Dim &read = indices.shape()[d], &there = x.shape()[d];
+    bool known = read.is_static() && there.is_static();
+    fits = d == axis || (known ? read.value() <= there.value() : read == there);
+  }
   WAFER_REQUIRE(fits, op, "indices of ", indices.shape(), " do not fit ", x.shape(),
                 " outside axis ", axis);
 }
