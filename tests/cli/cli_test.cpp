@@ -187,7 +187,7 @@ TEST(Cli, TrainEvalAndResume) {
 
   Ran eval = run_wafer(folder.path(), {"eval", "run", "--json"});
   ASSERT_EQ(eval.code, 0) << eval.err;
-  EXPECT_NEAR(eval.json().at("splits")[0].at("accuracy").get<double>(),
+  EXPECT_NEAR(eval.json().at("splits").at("test").at("accuracy").get<double>(),
               json.at("test").at("accuracy").get<double>(), 1e-12);
 
   Ran resumed = run_wafer(folder.path(), {"train", "--resume", "--run", "run", "--json"});
@@ -202,24 +202,24 @@ TEST(Cli, InferPrintsTheTopClasses) {
     for (const char* name : {"dark", "light", "grey"}) {
       auto base = static_cast<uint8_t>(name[0] == 'd' ? 20 : name[0] == 'l' ? 220 : 120);
       io::Image image{8, 8, 3, io::Bytes(192, static_cast<uint8_t>(base + i))};
-      fs::path path = folder / "images" / name / (std::to_string(i) + ".png");
+      fs::path path = folder / "pictures" / name / (std::to_string(i) + ".png");
       fs::create_directories(path.parent_path());
       io::write_file_atomic(path, io::encode_png(image));
     }
   }
-  Ran train = run_wafer(folder.path(),
-                        {"train", "mlp", "--data", "images", "--epochs", "30", "--batch-size", "8",
-                         "--lr", "0.003", "--run", "run", "-o", "hidden=16"});
+  Ran train = run_wafer(
+      folder.path(), {"train", "mlp", "--data", "pictures", "--epochs", "30", "--batch-size", "8",
+                      "--lr", "0.003", "--run", "run", "-o", "hidden=16"});
   ASSERT_EQ(train.code, 0) << train.err;
-  Ran infer = run_wafer(
-      folder.path(), {"infer", "run", "images/light", "images/dark/3.png", "--top", "2", "--json"});
+  Ran infer = run_wafer(folder.path(), {"infer", "run", "pictures/light", "pictures/dark/3.png",
+                                        "--top", "2", "--json"});
   ASSERT_EQ(infer.code, 0) << infer.err;
   auto results = infer.json().at("results");
   ASSERT_EQ(results.size(), 13u);
   EXPECT_EQ(results[0].at("top").size(), 2u);
   EXPECT_EQ(results[0].at("top")[0].at("class"), "light");
   EXPECT_EQ(results[12].at("top")[0].at("class"), "dark");
-  EXPECT_TRUE(contains(infer.out, "images/dark/3.png"));
+  EXPECT_TRUE(contains(infer.out, "pictures/dark/3.png"));
 }
 
 std::vector<std::string> endless(const std::string& run) {

@@ -88,18 +88,18 @@ TEST_F(BadInput, Idx) {
       out.push_back(value == 255 ? static_cast<uint8_t>(i % 10) : value);
     return out;
   };
-  write("mnist/train-images-idx3-ubyte", idx({20, 4, 4}, 320, 7));
-  write("mnist/train-labels-idx1-ubyte", idx({20}, 20, 255));
-  write("mnist/t10k-images-idx3-ubyte", idx({10, 4, 4}, 160, 7));
-  write("mnist/t10k-labels-idx1-ubyte", idx({10}, 10, 255));
+  write("data/mnist/train-images-idx3-ubyte", idx({20, 4, 4}, 320, 7));
+  write("data/mnist/train-labels-idx1-ubyte", idx({20}, 20, 255));
+  write("data/mnist/t10k-images-idx3-ubyte", idx({10, 4, 4}, 160, 7));
+  write("data/mnist/t10k-labels-idx1-ubyte", idx({10}, 10, 255));
   Ran good = run_wafer(folder.path(), {"data", "mnist", "--json"});
   EXPECT_EQ(good.code, 0) << good.err;
-  write("mnist/train-images-idx3-ubyte", idx({20, 4, 4}, 300, 7));
+  write("data/mnist/train-images-idx3-ubyte", idx({20, 4, 4}, 300, 7));
   expect_error({"data", "mnist"}, {"train-images-idx3-ubyte"});
-  write("mnist/train-images-idx3-ubyte", idx({20, 4, 4}, 320, 7));
-  write("mnist/train-labels-idx1-ubyte", idx({20}, 20, 44));
+  write("data/mnist/train-images-idx3-ubyte", idx({20, 4, 4}, 320, 7));
+  write("data/mnist/train-labels-idx1-ubyte", idx({20}, 20, 44));
   expect_error({"data", "mnist"}, {"label", "44"});
-  write("mnist/train-labels-idx1-ubyte", idx({0xffffffffu}, 20, 1));
+  write("data/mnist/train-labels-idx1-ubyte", idx({0xffffffffu}, 20, 1));
   expect_error({"data", "mnist"}, {"train-labels-idx1-ubyte"});
 }
 

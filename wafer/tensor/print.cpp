@@ -125,7 +125,10 @@ std::string Tensor::text() const {
   // Columns line up: every element as wide as the widest.
   size_t width = 0;
   if (!sizes.empty()) {
-    for (int64_t i : indices) width = std::max(width, element(i).size());
+    // As PyTorch: what is not finite does not widen the columns.
+    for (int64_t i : indices) {
+      if (std::isfinite(value(i))) width = std::max(width, element(i).size());
+    }
   }
   auto padded = [&](int64_t i) {
     std::string text = element(i);
