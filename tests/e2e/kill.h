@@ -42,7 +42,7 @@ inline void expect_kills_change_nothing(const std::filesystem::path& folder,
       EXPECT_NO_THROW(io::SafetensorsFile file(path)) << path;
     }
   }
-  EXPECT_GE(killed, kills / 2);
+  EXPECT_GE(killed, 1) << "no run was cut short, so this proved nothing";
   Ran last = run_wafer(folder, in_run("killed", true));
   ASSERT_EQ(last.code, 0) << last.err;
   auto read = [&](const char* run) {

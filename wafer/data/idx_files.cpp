@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "wafer/base/error.h"
 #include "wafer/data/decoders.h"
@@ -71,11 +72,16 @@ Content decode_idx(const fs::path& path) {
   content.description.where = path.string();
   content.train = read_part(path, "train", content.description.shape);
   content.test = read_part(path, "t10k", content.description.shape);
-  // The format names no classes. Ten or fewer are digits; copies with letters (EMNIST) have more.
-  int64_t classes = 10;
-  for (int64_t label : content.train.labels) classes = std::max(classes, label + 1);
-  WAFER_REQUIRE(classes <= 62, path.string(), "a training label is out of range: ", classes - 1,
-                "; are images and labels swapped, or a file damaged?");
+  // The format names no classes. Ten or fewer are digits; copies with letters (EMNIST) have more,
+  // each with examples, so that a lone greater label is a damaged one.
+  std::array<int64_t, 256> examples{};
+  for (int64_t label : content.train.labels) ++examples[static_cast<size_t>(label)];
+  int64_t classes = 256;
+  while (classes > 10 && examples[static_cast<size_t>(classes - 1)] == 0) --classes;
+  bool whole = std::all_of(examples.begin() + 10, examples.begin() + classes,
+                           [](int64_t count) { return count > 0; });
+  WAFER_REQUIRE(classes == 10 || (whole && classes <= 62), path.string(), "training label ",
+                classes - 1, " is out of range; are images and labels swapped, or a file damaged?");
   for (int64_t i = 0; i < classes; ++i) content.description.classes.push_back(str(i));
   return content;
 }
