@@ -134,8 +134,8 @@ std::vector<OpCase> elementwise_cases() {
                  .build = [](const auto& in) { return std::vector{where(in[0], in[1], in[2])}; },
                  .dtypes = all_dtypes()});
   }
-  // One value used twice, and a chain that reads its operand at two depths. Nothing cancels: a fused
-  // multiplication and addition rounds once.
+  // One value used twice, and a chain that reads its operand at two depths. Nothing cancels: a
+  // fused multiplication and addition rounds once.
   c.push_back({.op = "mul",
                .name = "of a value with itself",
                .inputs = {{{4, 7}}},
