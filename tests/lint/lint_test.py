@@ -45,7 +45,7 @@ class Files(unittest.TestCase):
         return [message for _, message in lint_files.findings(path, text)]
 
     def test_clean(self):
-        self.assertEqual(self.found("a.cpp", "int a;  // https://example.org/work/x\n"), [])
+        self.assertEqual(self.found("a.cpp", "int a;  // https://example.org/a/x\n"), [])
         self.assertEqual(self.found("a.md", "x" * 300 + "\n"), [])
 
     def test_lines_and_columns(self):
