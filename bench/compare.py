@@ -8,52 +8,16 @@ docs/benchmarks.md where asked to. Needs the standard library alone.
 """
 import argparse
 import datetime
-import json
 import os
 import pathlib
-import platform
-import re
-import statistics
-import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-def last_json(command):
-    """Runs a command and returns its last line of standard output as JSON."""
-    command = [str(part) for part in command]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if result.returncode != 0:
-        sys.exit(f"{' '.join(command)}\nexited with {result.returncode}:\n"
-                 f"{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
-    return json.loads(result.stdout.strip().split("\n")[-1])
-
-
-def machine():
-    """One line: processor, cores that this process may use, memory, kernel."""
-    info = pathlib.Path("/proc/cpuinfo").read_text()
-    model = re.search(r"model name\s*:\s*(.*)", info)
-    flags = set(re.search(r"flags\s*:\s*(.*)", info)[1].split())
-    isa = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    memory = int(re.search(r"MemTotal:\s*(\d+)", pathlib.Path("/proc/meminfo").read_text())[1])
-    return (f"{model[1].strip() if model else platform.processor()}, "
-            f"{len(os.sched_getaffinity(0))} cores, {', '.join(isa)}, {memory / 2**20:.0f} GiB, "
-            f"Linux {platform.release().split('-')[0]}")
-
-
-def commit():
-    run = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True,
-                         text=True, check=True)
-    return run.stdout.strip()
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from common import commit, last_json, machine, renew, spread  # noqa: E402
 
 
 def ours_ms(result, steps):
     return 1e3 * result["epoch_seconds"][-1] / steps
-
-
-def spread(values):
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def parse():
@@ -105,17 +69,6 @@ def main():
     print(text)
     if options.document:
         renew(options.document, "cifar-cnn", text)
-
-
-def renew(document, name, text):
-    """Puts `text` between the two comments that mark the section."""
-    old = document.read_text(encoding="utf-8")
-    start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-    if start not in old or end not in old:
-        sys.exit(f"{document} has no section {name}")
-    head, rest = old.split(start, 1)
-    tail = rest.split(end, 1)[1]
-    document.write_text(head + start + text + end + tail, encoding="utf-8")
 
 
 if __name__ == "__main__":

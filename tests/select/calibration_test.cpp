@@ -122,7 +122,8 @@ TEST(Calibration, InputsOfTheGraphAreReadFromFartherAway) {
   Calibration c = example();
   Work work{"matmul", 0, 1e6, {}, {}};
   EXPECT_DOUBLE_EQ(memory_seconds(c, work, both), 1e6 / 1e10);
-  EXPECT_NEAR(memory_seconds(c, work, one), 0.5e6 / 1e10 + 0.5e6 / 2e10, 1e-9);
+  // The rest was made a few steps ago: 4 MB are in use.
+  EXPECT_NEAR(memory_seconds(c, work, one), 0.5e6 / 1e10 + 0.5e6 / c.bandwidth_at(4e6), 1e-9);
 }
 
 TEST_F(CacheFolder, ACalibrationIsReadAsItWasWritten) {
@@ -137,6 +138,7 @@ TEST_F(CacheFolder, ACalibrationIsReadAsItWasWritten) {
   EXPECT_EQ(read.run_seconds, c.run_seconds);
   EXPECT_EQ(read.step_seconds, c.step_seconds);
   EXPECT_EQ(read.iteration_seconds, c.iteration_seconds);
+  EXPECT_EQ(read.disturbed, c.disturbed);
   ASSERT_EQ(read.samples.size(), 2u);
   EXPECT_EQ(read.samples[1].kind, "conv");
   EXPECT_EQ(read.samples[1].size, c.samples[1].size);
@@ -167,14 +169,16 @@ TEST_F(CacheFolder, AFileThatIsNoCalibrationIsAnErrorNamingIt) {
   expect_error(other);
 }
 
-// The reference device is slow: what counts here is the cache, not the rates.
+// On a busy machine rates are measured again each time, so equal ones are expected of a quiet one.
 TEST_F(CacheFolder, MeasuringIsDoneOnceAndADamagedCacheIsMeasuredAgain) {
   auto cpu = device("cpu");
   auto first = calibrate(*cpu, 1);
   ASSERT_EQ(files().size(), 1u);
   auto second = calibrate(*cpu, 1);
-  EXPECT_EQ(first->flops_per_second, second->flops_per_second);
-  EXPECT_EQ(first->element_seconds, second->element_seconds);
+  if (!first->disturbed) {
+    EXPECT_EQ(first->flops_per_second, second->flops_per_second);
+    EXPECT_EQ(first->element_seconds, second->element_seconds);
+  }
   std::ofstream(files()[0]) << "{}";
   testing::internal::CaptureStderr();
   auto third = calibrate(*cpu, 1);

@@ -22,9 +22,6 @@ struct Measured {
   double seconds;
 };
 
-// Machines with other work on them disturb some runs: the lower quarter counts.
-constexpr double share = 0.25;
-
 class Measurement {
  public:
   Measurement(Device& device, int threads, double seconds)
@@ -34,6 +31,7 @@ class Measurement {
   }
 
   Calibration run() {
+    watch_for_other_work();
     overheads();
     bandwidth();
     element_rates();
@@ -56,7 +54,15 @@ class Measurement {
 
   double time_of(const Graph& graph, double seconds, int least = 3) {
     Runner runner(device_, compile(graph));
-    return percentile(measure(runner, seconds, least), share);
+    // Other work on the machine only ever makes a run slower.
+    return measure(runner, seconds, least).front();
+  }
+
+  // The same work again and again takes the same time on a machine of our own.
+  void watch_for_other_work() {
+    Runner runner(device_, compile(stream_graph(1 << 16)));
+    auto times = measure(runner, 0.05, 20);
+    result_.disturbed = percentile(times, 0.9) > 2 * percentile(times, 0.1);
   }
 
   void overheads() {
@@ -68,32 +74,11 @@ class Measurement {
     result_.iteration_seconds = std::max(turn - result_.step_seconds, 0.0);
   }
 
-  // Seconds of each step.
-  std::vector<double> step_times(Runner& runner, double seconds, int least) {
-    std::vector<std::vector<double>> times(runner.artifact().steps.size());
-    RunObserver observer = [&](const StepResult& step) {
-      times[step.step].push_back(step.seconds);
-    };
-    runner.run();
-    auto start = Clock::now();
-    int runs = 0;
-    do {
-      runner.run(&observer);
-    } while (++runs < least ||
-             (runs < 50 && std::chrono::duration<double>(Clock::now() - start).count() < seconds));
-    std::vector<double> result;
-    for (auto& values : times) {
-      std::sort(values.begin(), values.end());
-      result.push_back(values.empty() ? 0 : percentile(values, share));
-    }
-    return result;
-  }
-
   void bandwidth() {
     for (double bytes = 16e3; bytes < 130e6; bytes *= 4) {
-      Graph graph = stream_graph(static_cast<int64_t>(bytes / 12));
+      Graph graph = stream_graph(static_cast<int64_t>(bytes / 8));
       double seconds = time_of(graph, 0.01) - result_.run_seconds;
-      result_.bandwidth.emplace_back(bytes, bytes / std::max(seconds, 1e-9));
+      result_.bandwidth.emplace_back(bytes, 1.5 * bytes / std::max(seconds, 1e-9));
       if (seconds > 0.05) break;
     }
     // A larger working set cannot be faster, but small ones are bound by the overhead of a step.
@@ -119,7 +104,7 @@ class Measurement {
   void observe(const Graph& graph, double seconds) {
     auto artifact = compile(graph);
     Runner runner(device_, artifact);
-    auto times = step_times(runner, seconds * 0.7, 2);
+    auto times = step_times(runner, seconds * 0.7, 5);
     for (size_t i = 0; i < times.size(); ++i) {
       const Node* node = artifact->steps[i].node;
       if (!node) continue;
@@ -197,8 +182,11 @@ Traffic traffic_of(const Node& node, const MemoryPlan& memory) {
 
 double memory_seconds(const Calibration& calibration, const Work& work, const Traffic& traffic) {
   double state = work.bytes * traffic.state_share, arena = work.bytes - state;
+  // What lies between steps was mostly made a few steps ago: little besides went through the
+  // caches.
+  double recent = std::min(traffic.arena_bytes, 4 * work.bytes);
   return state / calibration.bandwidth_at(traffic.state_bytes) +
-         arena / calibration.bandwidth_at(traffic.arena_bytes);
+         arena / calibration.bandwidth_at(recent);
 }
 
 Calibration measure_calibration(Device& device, int threads, double seconds) {

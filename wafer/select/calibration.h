@@ -30,6 +30,7 @@ struct Calibration {
   double step_seconds = 0;                           // of the smallest step
   double iteration_seconds = 0;                      // of a turn of a scan, besides its steps
   std::vector<Sample> samples;
+  bool disturbed = false;  // other work ran on the machine meanwhile: the rates may be too low
 
   // Bytes a second where `bytes` are in use, between the two nearest that were measured.
   double bandwidth_at(double bytes) const;
@@ -53,9 +54,12 @@ double memory_seconds(const Calibration& calibration, const Work& work, const Tr
 Calibration measure_calibration(Device& device, int threads, double seconds = 1.5);
 
 // From the cache on disk (WAFER_CACHE, else ~/.cache/wafer), else measured and kept there. A cached
-// one counts for the same device, threads and build of this library; one that cannot be read is
-// measured again.
+// one counts for the same device, threads and build of this library; one that cannot be read, or
+// was disturbed, is measured again.
 std::shared_ptr<const Calibration> calibrate(Device& device, int threads);
+
+// Replaces the cached one; a warning where that is impossible.
+void keep_calibration(const Calibration& calibration);
 
 // The two halves, for tests. UserError naming the file when it is not such a calibration.
 void save_calibration(const Calibration& calibration, const std::filesystem::path& path);

@@ -190,7 +190,9 @@ Graph scan_graph(int64_t length) {
 
 Graph stream_graph(int64_t elements) {
   Tensor a = real(Shape{elements}, "a"), b = real(Shape{elements}, "b");
-  return graph_of({a, b}, {a + b});
+  Graph graph = graph_of({a, b}, {a + b});
+  graph.alias = {0};
+  return graph;
 }
 
 std::map<std::string, Graph> element_graphs(int64_t elements) {

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr int format = 1;
+constexpr int format = 2;
 
 // Other code is calibrated anew: where this library lies, its size and time of change.
 std::string build_stamp() {
@@ -61,6 +61,7 @@ void save_calibration(const Calibration& c, const fs::path& path) {
             {"run_seconds", c.run_seconds},
             {"step_seconds", c.step_seconds},
             {"iteration_seconds", c.iteration_seconds},
+            {"disturbed", c.disturbed},
             {"samples", Json::array()}};
   for (const Sample& s : c.samples)
     json["samples"].push_back({{"kind", s.kind}, {"size", s.size}, {"ratio", s.ratio}});
@@ -85,6 +86,7 @@ Calibration load_calibration(const fs::path& path) {
     c.run_seconds = positive(json.at("run_seconds"), true);
     c.step_seconds = positive(json.at("step_seconds"), true);
     c.iteration_seconds = positive(json.at("iteration_seconds"), true);
+    c.disturbed = json.at("disturbed");
     for (const Json& sample : json.at("samples"))
       c.samples.push_back({sample.at("kind"), sample.at("size").get<std::vector<double>>(),
                            positive(sample.at("ratio"))});
@@ -97,6 +99,16 @@ Calibration load_calibration(const fs::path& path) {
   }
 }
 
+void keep_calibration(const Calibration& calibration) {
+  fs::path path = file_for(calibration.device, calibration.threads);
+  if (path.empty()) return;
+  try {
+    save_calibration(calibration, path);
+  } catch (const UserError& error) {
+    log(LogLevel::warn, str("the measured rates are not kept: ", error.what()));
+  }
+}
+
 std::shared_ptr<const Calibration> calibrate(Device& device, int threads) {
   ThreadScope scope(threads);
   std::string name = device.info().name + ": " + device.info().description;
@@ -105,7 +117,7 @@ std::shared_ptr<const Calibration> calibrate(Device& device, int threads) {
   if (!path.empty() && fs::exists(path, ignored)) {
     try {
       Calibration cached = load_calibration(path);
-      if (cached.device == name && cached.threads == threads)
+      if (cached.device == name && cached.threads == threads && !cached.disturbed)
         return std::make_shared<const Calibration>(std::move(cached));
     } catch (const UserError& error) {
       log(LogLevel::warn, str("measuring again: ", error.what()));
@@ -113,13 +125,12 @@ std::shared_ptr<const Calibration> calibrate(Device& device, int threads) {
   }
   log(LogLevel::info, str("measuring ", name, " with ", threads, " threads"));
   Calibration measured = measure_calibration(device, threads);
-  if (!path.empty()) {
-    try {
-      save_calibration(measured, path);
-    } catch (const UserError& error) {
-      log(LogLevel::warn, str("the measured rates are not kept: ", error.what()));
-    }
+  if (measured.disturbed) {
+    log(LogLevel::warn,
+        "other work runs on this machine: predictions may be off; devices are "
+        "measured again next time");
   }
+  keep_calibration(measured);
   return std::make_shared<const Calibration>(std::move(measured));
 }
 

@@ -15,19 +15,20 @@ struct Ratio {
   double value = 1, deviation = 0.7;
 };
 
-Ratio ratio_of(const Calibration& calibration, const Work& work) {
+// `unknown`: what is assumed of a kind that was never measured.
+Ratio ratio_of(const Calibration& calibration, const Work& work, const Ratio& unknown) {
   std::vector<std::pair<double, const Sample*>> near;
   for (const Sample& sample : calibration.samples) {
     if (sample.kind == work.kind) near.emplace_back(distance(sample.size, work.size), &sample);
   }
   constexpr size_t neighbours = 4;
   auto count = std::min(neighbours, near.size());
-  if (count == 0) return {2, 0.7};
+  if (count == 0) return unknown;
   std::partial_sort(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(count), near.end(),
                     [](const auto& a, const auto& b) { return a.first < b.first; });
   double weights = 0, sum = 0, squares = 0, nearest = near[0].first;
   for (size_t i = 0; i < count; ++i) {
-    double weight = 1 / (near[i].first * near[i].first + 0.05);
+    double weight = 1 / (near[i].first * near[i].first + 0.01);
     double value = std::log(near[i].second->ratio);
     weights += weight;
     sum += weight * value;
@@ -63,11 +64,18 @@ class Predictor {
     return result;
   }
 
- private:
   struct Time {
     double seconds, deviation;
   };
 
+  Time scan_time(const Node& node) {
+    auto length = static_cast<double>(scan_length(node));
+    Time body = subgraph_time(*node.subgraphs[0]);
+    return {length * (body.seconds + calibration_.iteration_seconds) + calibration_.step_seconds,
+            body.deviation};
+  }
+
+ private:
   Time subgraph_time(const Graph& graph) {
     auto artifact = compile_cached(device_, graph, {.threads = calibration_.threads});
     Prediction inner = run(*artifact);
@@ -76,10 +84,9 @@ class Predictor {
 
   Time step_time(const Node& node, const MemoryPlan& memory) {
     if (node.is(op::scan)) {
-      auto length = static_cast<double>(scan_length(node));
-      Time body = subgraph_time(*node.subgraphs[0]);
-      return {length * (body.seconds + calibration_.iteration_seconds) + calibration_.step_seconds,
-              body.deviation};
+      Time ideal = scan_time(node);
+      Ratio ratio = ratio_of(calibration_, work_of(node), {1, 0.3});
+      return {ideal.seconds * ratio.value, std::max(ideal.deviation, ratio.deviation)};
     }
     if (node.is(op::if_else)) {
       Time a = subgraph_time(*node.subgraphs[0]), b = subgraph_time(*node.subgraphs[1]);
@@ -91,7 +98,7 @@ class Predictor {
     }
     Work work = work_of(node);
     double memory_time = memory_seconds(calibration_, work, traffic_of(node, memory));
-    Ratio ratio = ratio_of(calibration_, work);
+    Ratio ratio = ratio_of(calibration_, work, {2, 0.7});
     return {calibration_.ideal_seconds(work, memory_time) * ratio.value, ratio.deviation};
   }
 
@@ -109,6 +116,10 @@ class Predictor {
 
 Prediction predict(Device& device, const Artifact& artifact, const Calibration& calibration) {
   return Predictor(device, calibration).run(artifact);
+}
+
+double ideal_scan_seconds(Device& device, const Node& scan, const Calibration& calibration) {
+  return Predictor(device, calibration).scan_time(scan).seconds;
 }
 
 }  // namespace wafer::select

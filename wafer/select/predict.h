@@ -24,9 +24,12 @@ struct Prediction {
 };
 
 // Each step takes its ideal time (Calibration::ideal_seconds) times the ratio of measured to ideal
-// time of the most similar steps that were measured, weighted by nearness. A scan takes its length
-// times its body's prediction, an if_else the mean of its branches; of a while_loop one turn is
-// counted. The artifact was compiled for `device`.
+// time of the most similar steps that were measured, weighted by nearness. A scan's ideal time is
+// its length times its body's prediction; an if_else takes the mean of its branches; of a
+// while_loop one turn is counted. The artifact was compiled for `device`.
 Prediction predict(Device& device, const Artifact& artifact, const Calibration& calibration);
+
+// The ideal time of a scan.
+double ideal_scan_seconds(Device& device, const Node& scan, const Calibration& calibration);
 
 }  // namespace wafer::select

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 
 #include "wafer/base/error.h"
@@ -38,11 +39,16 @@ Runner::Runner(Device& device, std::shared_ptr<const Artifact> artifact)
     device_.copy_from_host(bytes.data(), *storage, bytes.size());
     inputs_.push_back(std::move(storage));
   }
+  for (size_t i = 0; i < artifact_->outputs.size(); ++i) {
+    int alias = artifact_->alias[i];
+    outputs_.push_back(alias >= 0 ? inputs_[static_cast<size_t>(alias)]
+                                  : device_.allocate(artifact_->outputs[i].bytes()));
+  }
 }
 
 double Runner::run(const RunObserver* observer) {
   auto start = Clock::now();
-  auto outputs = execute(device_, *artifact_, inputs_, observer);
+  device_.run(*artifact_, inputs_, outputs_, observer);
   device_.synchronize();
   return seconds_since(start);
 }
@@ -55,6 +61,20 @@ std::vector<double> measure(Runner& runner, double seconds, int least) {
     times.push_back(runner.run());
   } while (static_cast<int>(times.size()) < least || seconds_since(start) < seconds);
   std::sort(times.begin(), times.end());
+  return times;
+}
+
+std::vector<double> step_times(Runner& runner, double seconds, int least) {
+  std::vector<double> times(runner.artifact().steps.size(), HUGE_VAL);
+  RunObserver observer = [&](const StepResult& step) {
+    times[step.step] = std::min(times[step.step], step.seconds);
+  };
+  runner.run();
+  auto start = Clock::now();
+  int runs = 0;
+  do {
+    runner.run(&observer);
+  } while (++runs < least || (runs < 50 && seconds_since(start) < seconds));
   return times;
 }
 

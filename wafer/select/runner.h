@@ -23,9 +23,9 @@ class ThreadScope {
   int saved_, count_;
 };
 
-// An artifact with memory for its inputs, ready to run again and again. Floating inputs hold small
-// positive numbers, integers 0 and 1, so that any graph with at least two classes runs as it would
-// on data.
+// An artifact with memory for its inputs and outputs, ready to run again and again. Floating inputs
+// hold small positive numbers, integers 0 and 1, so that any graph with at least two classes runs
+// as it would on data.
 class Runner {
  public:
   Runner(Device& device, std::shared_ptr<const Artifact> artifact);
@@ -37,12 +37,16 @@ class Runner {
  private:
   Device& device_;
   std::shared_ptr<const Artifact> artifact_;
-  std::vector<std::shared_ptr<Storage>> inputs_;
+  std::vector<std::shared_ptr<Storage>> inputs_, outputs_;
 };
 
 // Seconds of each run, in order of time; runs until `seconds` have passed, at least `least` times
 // and after one run that does not count.
 std::vector<double> measure(Runner& runner, double seconds, int least = 5);
+
+// Seconds of each step of the artifact: the least of at least `least` runs, and of all that fit
+// into `seconds` but no more than 50. Other work on the machine only ever makes a step slower.
+std::vector<double> step_times(Runner& runner, double seconds, int least);
 
 // The value below which `share` of the sorted values lie.
 double percentile(const std::vector<double>& sorted, double share);

@@ -6,11 +6,13 @@
 #include <iostream>
 #include <map>
 
+#include "wafer/base/log.h"
 #include "wafer/base/strings.h"
 #include "wafer/op/loss.h"
 #include "wafer/runtime/compile_cache.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/select/runner.h"
+#include "wafer/select/try_kernels.h"
 
 namespace wafer::select {
 
@@ -44,19 +46,41 @@ std::vector<int> thread_counts(Device& device, int only) {
   return counts;
 }
 
+std::string number(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+// Predicted and measured seconds of all steps of each op.
+void log_steps(const Prediction& prediction, const std::vector<double>& measured) {
+  std::map<std::string, std::pair<double, double>> by_op;
+  for (size_t i = 0; i < measured.size(); ++i) {
+    auto& [predicted, actual] = by_op[prediction.steps[i].op];
+    predicted += prediction.steps[i].seconds;
+    actual += measured[i];
+  }
+  for (const auto& [op, seconds] : by_op) {
+    log("select", str(op, ": predicted ", number(seconds.first * 1e6, 0), ", measured ",
+                      number(seconds.second * 1e6, 0), " microseconds"));
+  }
+}
+
 Candidate consider(const std::shared_ptr<Device>& device, int threads, const Graph& graph,
                    bool verify) {
   ThreadScope scope(threads > 0 ? threads : thread_count());
-  Candidate candidate{device, device->info().name, "f32", threads, {}, {}, ""};
-  auto calibration = calibrate(*device, scope.count());
+  Candidate candidate{device, device->info().name, "f32", threads, {}, {}, {}, ""};
+  candidate.calibration = calibrate(*device, scope.count());
   try {
     auto artifact = compile_cached(*device, graph, {.threads = scope.count()});
-    candidate.prediction = predict(*device, *artifact, *calibration);
+    candidate.calibration = try_kernels(*device, *artifact, candidate.calibration);
+    candidate.prediction = predict(*device, *artifact, *candidate.calibration);
     candidate.remark = str("predicted, give or take ",
                            std::lround(100 * candidate.prediction->relative_error), " %");
     if (verify) {
       Runner runner(*device, artifact);
       candidate.measured_seconds = percentile(measure(runner, 1.0, 10), 0.5);
+      if (log_enabled("select")) log_steps(*candidate.prediction, step_times(runner, 0.5, 5));
     }
   } catch (const UserError& error) {
     candidate.remark = error.what();
@@ -82,12 +106,6 @@ bool better(const Candidate& a, const Candidate& b, Goal objective) {
 std::string threads_text(int threads) {
   if (threads == 0) return "";
   return str(", ", threads, threads == 1 ? " thread" : " threads");
-}
-
-std::string number(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
 }
 
 std::string milliseconds(double seconds) {
@@ -145,6 +163,7 @@ Choice best_for(const Graph& graph, const Options& options) {
                                  0,
                                  {},
                                  {},
+                                 {},
                                  "unavailable: this version computes in f32 only"});
   }
   std::stable_sort(
@@ -153,7 +172,7 @@ Choice best_for(const Graph& graph, const Options& options) {
   for (const Backend& backend : backends()) {
     if (!backend.devices.empty() || !options.device.empty()) continue;
     choice.candidates.push_back(
-        {nullptr, backend.name, "", 0, {}, {}, "absent: " + backend.absent_reason});
+        {nullptr, backend.name, "", 0, {}, {}, {}, "absent: " + backend.absent_reason});
   }
   if (choice.candidates.empty() || !choice.candidates[0].prediction) {
     throw UserError("select", "no device here can run this model",
@@ -165,9 +184,8 @@ Choice best_for(const Graph& graph, const Options& options) {
   choice.threads = first.threads;
   choice.precision = first.precision;
   choice.prediction = *first.prediction;
-  auto calibration = calibrate(*first.device, first.threads > 0 ? first.threads : thread_count());
-  choice.flops_per_second = calibration->flops_per_second;
-  choice.bytes_per_second = calibration->bandwidth.back().second;
+  choice.flops_per_second = first.calibration->flops_per_second;
+  choice.bytes_per_second = first.calibration->bandwidth.back().second;
   if (choice.threads > 0) set_thread_count(choice.threads);
   if (options.print) std::cout << choice.text() << std::flush;
   return choice;

@@ -36,6 +36,7 @@ struct Candidate {
   int threads = 0;                       // 0: the device has no such setting
   std::optional<Prediction> prediction;  // absent: unavailable, for the reason in `remark`
   std::optional<double> measured_seconds;
+  std::shared_ptr<const Calibration> calibration;  // what the prediction is made from; may be null
   std::string remark;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "wafer/op/control_flow.h"
 #include "wafer/op/conv.h"
 #include "wafer/op/matmul.h"
 #include "wafer/op/op.h"
@@ -93,6 +94,9 @@ Work work_of(const Node& node) {
   } else if (node.is(op::reduce_sum) || node.is(op::reduce_max) || node.is(op::reduce_min) ||
              node.is(op::reduce_prod)) {
     describe_reduction(node, work);
+  } else if (node.is(op::scan)) {
+    auto length = static_cast<double>(scan_length(node));
+    work.size = {log2_of(length), log2_of(work.bytes / length), log2_of(work.flops / length)};
   } else {
     work.size = {log2_of(work.bytes), log2_of(work.flops)};
   }
