@@ -80,14 +80,15 @@ TEST(CompositeShapes, SymbolicBatch) {
       {batch, 5, 4},
       [](const Tensor& x) { return scaled_dot_product_attention(x, x * 0.5, x, {.causal = true}); },
       "batchx5x4");
-  RecurrentWeights weights{numbers({12, 4}), numbers({12, 3}), numbers({12}), numbers({12}, 0.9)};
+  // Three gates of three units each; the lstm has four.
+  RecurrentWeights gates{numbers({9, 4}), numbers({9, 3}), numbers({9}), numbers({9}, 0.9)};
   expect_symbolic(
-      {2, batch, 4}, [&](const Tensor& x) { return gru(x, weights).outputs; }, "2xbatchx3");
+      {2, batch, 4}, [&](const Tensor& x) { return gru(x, gates).outputs; }, "2xbatchx3");
   // A symbolic number of steps goes another way.
   expect_symbolic(
       {batch, 2, 4},
       [&](const Tensor& x) {
-        return lstm(x, {weights.input, weights.hidden, {}, {}}).outputs;
+        return lstm(x, {numbers({12, 4}), numbers({12, 3}), {}, {}}).outputs;
       },
       "batchx2x3");
 }
