@@ -239,6 +239,26 @@ std::vector<std::string> endless(const std::string& run) {
           "0"};
 }
 
+TEST(Cli, ATextModelWritesOnFromThePrompt) {
+  TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "the cat sat on the mat. ";
+  write_text(folder.path() / "cats.txt", text);
+  Ran trained =
+      run_wafer(folder.path(), {"train", "gru", "--data", "cats.txt", "--sequence-length", "16",
+                                "--batch-size", "8", "--epochs", "1", "--run", "run"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  Ran written =
+      run_wafer(folder.path(), {"infer", "run", "--prompt", "the c", "--length", "20", "--json"});
+  ASSERT_EQ(written.code, 0) << written.err;
+  std::string result = written.json()["text"];
+  EXPECT_EQ(result.size(), 25u) << result;
+  EXPECT_TRUE(result.starts_with("the c")) << result;
+  Ran refused = run_wafer(folder.path(), {"infer", "run", "the c"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_TRUE(contains(refused.err, "--prompt 'the c'")) << refused.err;
+}
+
 TEST(Cli, InterruptedOnceSavesAndSaysHowToGoOn) {
   TemporaryFolder folder;
   write_text(folder / "table.csv", small_table(120));

@@ -8,6 +8,7 @@
 #include "wafer/op/control_flow.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/matmul.h"
+#include "wafer/op/op.h"
 #include "wafer/op/reduce.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/select/predict.h"

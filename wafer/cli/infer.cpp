@@ -105,6 +105,9 @@ Outcome infer_files(const Arguments& a, models::SavedModel& saved) {
 }
 
 Outcome infer_text(const Arguments& a, models::SavedModel& saved) {
+  WAFER_REQUIRE(a.files.empty(), "infer",
+                "the model writes text and takes no files; to begin with '", a.files[0],
+                "', give --prompt '", a.files[0], "'");
   models::Predictor predictor(saved.model);
   std::string text = models::sample_text(predictor, saved.input, a.prompt, a.sample);
   std::cout << text << std::endl;
