@@ -6,6 +6,7 @@
 #include "wafer/base/log.h"
 #include "wafer/pass/cse.h"
 #include "wafer/pass/decompose.h"
+#include "wafer/pass/fold_constants.h"
 #include "wafer/pass/fuse.h"
 #include "wafer/pass/layout.h"
 #include "wafer/pass/simplify.h"
@@ -53,6 +54,7 @@ Graph lower(const Graph& graph, const Target& target, const LowerOptions& option
   Pipeline pipeline(graph);
   pipeline.run("decompose", [&](const Graph& g) { return decompose(g, target); });
   pipeline.run("simplify", simplify);
+  if (options.fold_constants) pipeline.run("fold constants", fold_constants);
   pipeline.run("common subexpressions", eliminate_common_subexpressions);
   pipeline.run("unused outputs", drop_unused_outputs);
   if (options.channels_last) pipeline.run("layout", assign_layouts);

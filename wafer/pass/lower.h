@@ -7,6 +7,7 @@ namespace wafer {
 struct LowerOptions {
   bool channels_last = false;     // the target's convolutions run channels-last
   bool fuse_elementwise = false;  // the target runs `fused` nodes
+  bool fold_constants = false;    // the target is not the one that computes them
 };
 
 // Turns a user's graph into one that the target can run, node by node. lower.cpp is the contents

@@ -54,7 +54,8 @@ class CpuTarget : public Target {
     auto start = std::chrono::steady_clock::now();
     if (options.threads > 0) set_thread_count(options.threads);
     LowerOptions lowering{.channels_last = true,
-                          .fuse_elementwise = find_kernel(op::fused) != nullptr};
+                          .fuse_elementwise = find_kernel(op::fused) != nullptr,
+                          .fold_constants = true};
     auto program = make_host_program(lower(graph, *this, lowering), *this, find_kernel);
     program->compile_seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
