@@ -39,6 +39,19 @@ class Reference : public testing::Test {
   }
 };
 
+TEST_F(Reference, AnAbsentBackendSaysWhyItIsAbsent) {
+  for (const Backend& backend : backends()) {
+    EXPECT_NE(backend.devices.empty(), backend.absent_reason.empty()) << backend.name;
+  }
+  try {
+    device("cuda:7");
+    FAIL() << "there is no eighth GPU here";
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find("cuda"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("absent"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(Reference, IsAlwaysThere) {
   auto found = device("reference");
   EXPECT_EQ(found->info().name, "reference");

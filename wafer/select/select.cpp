@@ -247,6 +247,8 @@ std::string Choice::text() const {
           objective == Memory
               ? str(label, " ", human_bytes(static_cast<double>(c.prediction->memory_bytes)))
               : str(label, " ", milliseconds(c.prediction->seconds)));
+    } else if (!c.device) {
+      others.push_back(str(label, " (absent)"));  // `wafer devices` says why
     } else {
       others.push_back(str(label, " (", c.remark, ")"));
     }
