@@ -88,6 +88,13 @@ TEST(Work, ReductionsDifferByTheirAxes) {
   EXPECT_EQ(work_of(reduce_sum(x).node()).kind, "reduce_sum all");
 }
 
+TEST(Work, ADtypeIsAKindOfItsOwn) {
+  Tensor a = make_input({DType::bf16, Shape{4, 8}}, "a"),
+         b = make_input({DType::bf16, {8, 2}}, "b");
+  EXPECT_EQ(work_of(matmul(a, b).node()).kind, "matmul bf16");
+  EXPECT_EQ(work_of(matmul(real({4, 8}), real({8, 2})).node()).kind, "matmul");
+}
+
 TEST(Work, AFusedGroupCountsEachOpInside) {
   Tensor a = real(Shape{100}), x = real(Shape{100});
   auto group = std::make_shared<Graph>();

@@ -100,6 +100,8 @@ Work work_of(const Node& node) {
   } else {
     work.size = {log2_of(work.bytes), log2_of(work.flops)};
   }
+  DType dtype = node.inputs.empty() ? node.outputs[0].dtype : node.inputs[0].dtype();
+  if (is_floating(dtype) && dtype != DType::f32) work.kind = str(work.kind, " ", dtype);
   return work;
 }
 

@@ -9,7 +9,8 @@ namespace wafer::select {
 
 // What decides how long a step takes.
 struct Work {
-  // Steps of one kind run alike: the op, and the variant where that matters ("reduce last").
+  // Steps of one kind run alike: the op, the variant where that matters ("reduce_sum last"), and a
+  // floating dtype other than f32 ("matmul bf16").
   std::string kind;
   double flops = 0, bytes = 0;
   // Base-2 logarithms of the sizes that efficiency depends on, as many for each step of a kind.
