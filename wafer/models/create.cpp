@@ -5,8 +5,14 @@ namespace wafer::models {
 
 namespace {
 const std::vector<Builder>& builders() {
-  static const std::vector<Builder> all{mlp_builder(),  cnn_builder(), rnn_builder(),
-                                        lstm_builder(), gru_builder(), transformer_builder()};
+  static const std::vector<Builder> all = [] {
+    std::vector<Builder> result{mlp_builder(),  cnn_builder(), rnn_builder(),
+                                lstm_builder(), gru_builder(), transformer_builder()};
+    for (auto family : {resnet_builders, mobilenet_v2_builders}) {
+      for (Builder& builder : family()) result.push_back(std::move(builder));
+    }
+    return result;
+  }();
   return all;
 }
 }  // namespace
@@ -20,7 +26,8 @@ const std::vector<ModelInfo>& list() {
   return infos;
 }
 
-Model create(const std::string& name, const Options& options, const DataSpec* data, uint64_t seed) {
+Model plan(const std::string& name, const Options& options, const DataSpec* data) {
+  nn::init::Deferred without_values;
   std::vector<std::string> names;
   for (const Builder& builder : builders()) {
     names.push_back(builder.info.name);
@@ -30,11 +37,16 @@ Model create(const std::string& name, const Options& options, const DataSpec* da
     model.name = name;
     model.options = values.all();
     model.module->set_name(name);
-    model.module->initialise(seed);
     return model;
   }
   throw UserError("models", str("no model '", name, "'", did_you_mean(name, names), "; there are ",
                                 join(names, ", "), ", and any .toml file that lists layers"));
+}
+
+Model create(const std::string& name, const Options& options, const DataSpec* data, uint64_t seed) {
+  Model model = plan(name, options, data);
+  model.module->initialise(seed);
+  return model;
 }
 
 DataSpec spec_of(const data::Description& description) {

@@ -18,6 +18,7 @@ std::unique_ptr<nn::UnaryModule> make_layer() {
 using Maker = std::unique_ptr<nn::UnaryModule> (*)();
 const std::vector<std::pair<std::string, Maker>> makers{
     {"relu", make_layer<nn::ReLU>},
+    {"relu6", make_layer<nn::ReLU6>},
     {"gelu", make_layer<nn::GELU>},
     {"silu", make_layer<nn::SiLU>},
     {"tanh", make_layer<nn::Tanh>},

@@ -48,6 +48,10 @@ const std::vector<ModelInfo>& list();
 Model create(const std::string& name, const Options& options = {}, const DataSpec* data = nullptr,
              uint64_t seed = 0);
 
+// The same without values: names, shapes and graphs of any size at no cost. Its parameters can be
+// read after load_state_dict or initialise.
+Model plan(const std::string& name, const Options& options = {}, const DataSpec* data = nullptr);
+
 // "3x32x32" as a shape; UserError otherwise.
 Shape parse_shape(const std::string& text);
 

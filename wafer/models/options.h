@@ -12,6 +12,7 @@ class OptionValues {
   // UserError for a given option that `info` has not. `data`'s values stand in for defaults.
   OptionValues(const ModelInfo& info, const Options& given, const DataSpec* data);
 
+  const std::string& model() const { return model_; }  // its name
   const std::string& text(const std::string& name) const;
   int64_t integer(const std::string& name, int64_t least = 1) const;
   double real(const std::string& name, double low, double high) const;
@@ -44,5 +45,7 @@ Builder rnn_builder();
 Builder lstm_builder();
 Builder gru_builder();
 Builder transformer_builder();
+std::vector<Builder> resnet_builders();
+std::vector<Builder> mobilenet_v2_builders();
 
 }  // namespace wafer::models

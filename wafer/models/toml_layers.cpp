@@ -204,6 +204,7 @@ std::vector<LayerType> make_types() {
       {"transformer_encoder_layer", encoder, make_encoder_layer},
       {"transformer_encoder", encoders, make_encoder},
       {"relu", {}, make_plain<nn::ReLU>},
+      {"relu6", {}, make_plain<nn::ReLU6>},
       {"gelu", {"approximate"}, make_gelu},
       {"silu", {}, make_plain<nn::SiLU>},
       {"tanh", {}, make_plain<nn::Tanh>},

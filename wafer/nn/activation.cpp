@@ -9,6 +9,9 @@ namespace wafer::nn {
 Tensor ReLU::forward(const Tensor& x) {
   return relu(x);
 }
+Tensor ReLU6::forward(const Tensor& x) {
+  return relu6(x);
+}
 Tensor Sigmoid::forward(const Tensor& x) {
   return sigmoid(x);
 }

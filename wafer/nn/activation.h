@@ -10,6 +10,9 @@ struct Identity : UnaryModule {
 struct ReLU : UnaryModule {
   Tensor forward(const Tensor& x) override;
 };
+struct ReLU6 : UnaryModule {
+  Tensor forward(const Tensor& x) override;
+};
 struct Sigmoid : UnaryModule {
   Tensor forward(const Tensor& x) override;
 };

@@ -141,6 +141,12 @@ Initialiser kaiming_normal(double a) {
   };
 }
 
+Initialiser kaiming_normal_fan_out() {
+  return [](std::span<float> values, const Shape& shape, RandomStream& random) {
+    fill_normal(values, 0, std::sqrt(2 / std::max(fans(shape).out, 1.0)), random);
+  };
+}
+
 Initialiser orthogonal(double gain) {
   return [=](std::span<float> values, const Shape& shape, RandomStream& random) {
     WAFER_REQUIRE(shape.rank() >= 2, "init", "orthogonal needs two dimensions; got ", shape);
@@ -175,6 +181,20 @@ RandomStream stream_of(uint64_t seed, const std::string& name) {
 
 RandomStream next_stream() {
   return RandomStream(construction_seed, construction_count++);
+}
+
+namespace {
+thread_local int deferrals = 0;
+}  // namespace
+
+Deferred::Deferred() {
+  ++deferrals;
+}
+Deferred::~Deferred() {
+  --deferrals;
+}
+bool deferred() {
+  return deferrals > 0;
 }
 
 }  // namespace init

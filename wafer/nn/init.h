@@ -37,6 +37,8 @@ Initialiser xavier_normal(double gain = 1);
 // He et al. 2015, by fan in: bound gain(a) sqrt(3 / fan in); deviation gain(a) / sqrt(fan in).
 Initialiser kaiming_uniform(double a = 0);
 Initialiser kaiming_normal(double a = 0);
+// By fan out, for ReLU: deviation sqrt(2 / fan out). What torchvision gives convolutions.
+Initialiser kaiming_normal_fan_out();
 // Saxe et al. 2013: dimension 0 by all others flattened is a matrix with orthonormal rows or
 // columns, times gain.
 Initialiser orthogonal(double gain = 1);
@@ -48,6 +50,18 @@ Tensor make(const Initialiser& initialiser, const Shape& shape, RandomStream& ra
 RandomStream stream_of(uint64_t seed, const std::string& name);
 // The stream for a parameter that is made now, before it has a name: the n-th since manual_seed.
 RandomStream next_stream();
+
+// While one is alive in this thread, modules are made without first values: their parameters are
+// placeholders until Module::initialise or load_state_dict. For models that take values from a
+// file, or are only counted.
+class Deferred {
+ public:
+  Deferred();
+  ~Deferred();
+  Deferred(const Deferred&) = delete;
+  Deferred& operator=(const Deferred&) = delete;
+};
+bool deferred();
 
 }  // namespace wafer::nn::init
 

@@ -69,11 +69,16 @@ void Module::add(const std::string& name, Module& child) {
   children_.push_back({name, &child});
 }
 
+void Module::draw(const Entry& entry) {
+  if (init::deferred()) return;
+  RandomStream random = init::next_stream();
+  *entry.value = init::make(entry.initialiser, entry.value->shape(), random);
+}
+
 void Module::add_entry(Entry entry) {
   check_new_name(entry.name);
   if (entry.initialiser) {
-    RandomStream random = init::next_stream();
-    *entry.value = init::make(entry.initialiser, entry.value->shape(), random);
+    draw(entry);
   } else {
     entry.first = *entry.value;
   }
@@ -188,6 +193,16 @@ void Module::initialise(uint64_t seed) {
     RandomStream random = init::stream_of(seed, name);
     *entry.value = init::make(entry.initialiser, entry.value->shape(), random);
   });
+}
+
+void Module::set_initialisers(const InitialiserRule& rule) {
+  for (Entry& entry : entries_) {
+    if (init::Initialiser chosen = rule(*this, entry.name)) {
+      entry.initialiser = std::move(chosen);
+      draw(entry);
+    }
+  }
+  for (const Child& child : children_) child.module->set_initialisers(rule);
 }
 
 void Module::train(bool on) {

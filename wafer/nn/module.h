@@ -52,6 +52,13 @@ class Module {
   // first values. A parameter that was registered with its value keeps it.
   void initialise(uint64_t seed);
 
+  // Replaces the initialisers of this module's and all children's slots for which the rule gives
+  // one, and draws their values anew. `layer` is the module that owns the slot: a dynamic_cast
+  // tells convolutions from linear layers.
+  using InitialiserRule =
+      std::function<init::Initialiser(const Module& layer, const std::string& slot)>;
+  void set_initialisers(const InitialiserRule& rule);
+
   // Mode of dropout and batch norm, here and in all children.
   void train(bool on = true);
   void eval() { train(false); }
@@ -101,6 +108,7 @@ class Module {
   };
   PathScope enter() const;
   [[noreturn]] static void rethrow_with_path(const UserError& error);
+  static void draw(const Entry& entry);
   void add_entry(Entry entry);
   void check_new_name(const std::string& name) const;
   void visit(const std::string& prefix,

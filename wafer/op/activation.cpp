@@ -70,6 +70,9 @@ const OpDef gelu_def = {.name = "gelu",
 Tensor relu(const Tensor& x) {
   return make(op::relu, {x});
 }
+Tensor relu6(const Tensor& x) {
+  return clamp(x, 0, 6);
+}
 Tensor sigmoid(const Tensor& x) {
   return make(op::sigmoid, {real(x)});
 }

@@ -5,6 +5,7 @@
 namespace wafer {
 
 Tensor relu(const Tensor& x);     // max(x, 0); NaN stays NaN
+Tensor relu6(const Tensor& x);    // min(max(x, 0), 6)
 Tensor sigmoid(const Tensor& x);  // 1 / (1 + exp(-x))
 Tensor silu(const Tensor& x);     // x sigmoid(x)
 // x Phi(x) with the normal distribution's Phi (Hendrycks and Gimpel 2016); `approximate`: the tanh
