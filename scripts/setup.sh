@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the build needs: system packages where they are missing, and oneDNN 3.2 from its
-# wheels. A second call finds everything in place and returns at once.
+# Installs what the build needs: system packages where they are missing, oneDNN 3.2 from its wheels,
+# and ONNX's format and test data from the wheel of the onnx package. A second call finds everything
+# in place and returns at once.
 # WAFER_DEPENDENCIES: where downloaded dependencies are kept; default: build/dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +9,7 @@ dependencies="${WAFER_DEPENDENCIES:-$PWD/build/dependencies}"
 
 packages=(g++ cmake ninja-build ccache clang-format git pkg-config python3 python3-pip python3-venv
   unzip libgtest-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libarchive-dev
-  libjpeg-dev libpng-dev zlib1g-dev libkissfft-dev)
+  libjpeg-dev libpng-dev zlib1g-dev libkissfft-dev libprotobuf-dev protobuf-compiler)
 if command -v dpkg-query >/dev/null; then
   missing=()
   for package in "${packages[@]}"; do
@@ -57,5 +58,28 @@ PINS
   ln -sf libdnnl.so.3.2 "$onednn/lib/libdnnl.so.3"
   ln -sf libdnnl.so.3.2 "$onednn/lib/libdnnl.so"
   touch "$onednn/.complete"
+fi
+
+# The .proto files of ONNX and the conformance tests of the standard: one wheel for every machine,
+# since what is taken from it is no program.
+onnx="$dependencies/onnx"
+if [ ! -f "$onnx/.complete" ]; then
+  echo "setup: fetching the ONNX format and its tests"
+  onnx_wheel="$(mktemp -d)"
+  trap 'rm -rf "${wheels:-}" "$onnx_wheel"' EXIT
+  cat >"$onnx_wheel/requirements.txt" <<'PINS'
+onnx==1.22.0 \
+  --hash=sha256:1d0a2bdb15eb2b3cb65c438f3423d9620d14fdce32f92380e6bb1b2e09568ef5
+PINS
+  python3 -m pip download --quiet --no-deps --require-hashes --only-binary :all: \
+    --platform manylinux_2_28_x86_64 --python-version 3.11 --implementation cp --abi cp311 \
+    -d "$onnx_wheel" -r "$onnx_wheel/requirements.txt"
+  rm -rf "$onnx" && mkdir -p "$onnx"
+  unzip -q -o "$onnx_wheel"/*.whl 'onnx/onnx-ml.proto' 'onnx/onnx-data.proto' \
+    'onnx/backend/test/data/*' '*/licenses/*' -d "$onnx_wheel/unpacked"
+  mkdir "$onnx/onnx" && cp "$onnx_wheel"/unpacked/onnx/*.proto "$onnx/onnx/"
+  cp -r "$onnx_wheel/unpacked/onnx/backend/test/data" "$onnx/data"
+  cp -r "$onnx_wheel"/unpacked/*.dist-info/licenses "$onnx/"
+  touch "$onnx/.complete"
 fi
 echo "setup: ready"

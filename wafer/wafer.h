@@ -2,6 +2,7 @@
 
 // Everything that a program which makes, trains and runs models needs.
 #include "wafer/data/load.h"
+#include "wafer/deploy/onnx/onnx.h"
 #include "wafer/eval/report.h"
 #include "wafer/models/model.h"
 #include "wafer/models/summary.h"

@@ -1,0 +1,28 @@
+#pragma once
+#include <onnx/onnx-data.pb.h>
+#include <onnx/onnx-ml.pb.h>
+
+#include <filesystem>
+#include <string>
+
+#include "wafer/deploy/onnx/model.h"
+
+namespace wafer::onnx {
+
+// Where messages come from: the file's name for errors, and the folder of tensors in other files.
+struct Source {
+  std::string where;
+  std::filesystem::path folder;  // empty: no other files
+};
+
+// Conversions of messages, checked. Data move out of tensors, so that they are in memory once.
+Value convert_tensor(::onnx::TensorProto& tensor, const Source& source, const std::string& label);
+TypeDef convert_type(const ::onnx::TypeProto& type, const Source& source, const std::string& label,
+                     int depth = 0);
+
+// The bytes [offset, offset + length) of a tensor in another file of the source's folder (length
+// -1: to its end). The path may not leave the folder, by whatever means.
+std::string read_external(const Source& source, const std::string& location, int64_t offset,
+                          int64_t length, const std::string& label);
+
+}  // namespace wafer::onnx

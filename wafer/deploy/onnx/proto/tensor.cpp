@@ -1,0 +1,160 @@
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+#include "wafer/deploy/onnx/proto/convert.h"
+
+namespace wafer::onnx {
+
+namespace {
+using Proto = ::onnx::TensorProto;
+
+int64_t parse_integer(const std::string& text, const Source& source, const std::string& label) {
+  errno = 0;
+  char* end = nullptr;
+  int64_t value = std::strtoll(text.c_str(), &end, 10);
+  WAFER_REQUIRE(!text.empty() && errno == 0 && *end == '\0' && value >= 0, source.where, label,
+                ": '", text, "' is no offset or length in a file");
+  return value;
+}
+
+std::string external_bytes(const Proto& tensor, const Source& source, const std::string& label) {
+  std::string location;
+  int64_t offset = 0, length = -1;
+  for (const auto& entry : tensor.external_data()) {
+    if (entry.key() == "location") location = entry.value();
+    if (entry.key() == "offset") offset = parse_integer(entry.value(), source, label);
+    if (entry.key() == "length") length = parse_integer(entry.value(), source, label);
+  }
+  return read_external(source, location, offset, length, label);
+}
+
+template <class To, class List>
+std::string copy_list(const List& list) {
+  std::string raw(static_cast<size_t>(list.size()) * sizeof(To), '\0');
+  size_t at = 0;
+  for (auto value : list) {
+    To converted = static_cast<To>(value);
+    std::memcpy(raw.data() + at, &converted, sizeof converted);
+    at += sizeof converted;
+  }
+  return raw;
+}
+
+// The typed lists of a tensor as the bytes that raw_data would hold.
+std::string list_bytes(const Proto& t, ElementType type) {
+  switch (type) {
+    case ElementType::f32: return copy_list<float>(t.float_data());
+    case ElementType::f64: return copy_list<double>(t.double_data());
+    case ElementType::i64: return copy_list<int64_t>(t.int64_data());
+    case ElementType::u64: return copy_list<uint64_t>(t.uint64_data());
+    case ElementType::u32: return copy_list<uint32_t>(t.uint64_data());
+    case ElementType::i32: return copy_list<int32_t>(t.int32_data());
+    case ElementType::u16:
+    case ElementType::i16:
+    case ElementType::f16:
+    case ElementType::bf16: return copy_list<uint16_t>(t.int32_data());
+    default: return copy_list<uint8_t>(t.int32_data());  // of one byte, or packed into bytes
+  }
+}
+
+bool has_lists(const Proto& t) {
+  return t.float_data_size() || t.int32_data_size() || t.int64_data_size() ||
+         t.double_data_size() || t.uint64_data_size() || t.string_data_size();
+}
+
+// The number of elements; UserError where it does not fit 64 bits.
+int64_t count_elements(const Proto& t, const Source& source, const std::string& label) {
+  int64_t count = 1;
+  bool empty = std::find(t.dims().begin(), t.dims().end(), 0) != t.dims().end();
+  WAFER_REQUIRE(t.dims_size() <= 8, source.where, label, ": ", t.dims_size(),
+                " dimensions; at most 8");
+  for (int64_t dim : t.dims()) {
+    WAFER_REQUIRE(dim >= 0, source.where, label, ": dimension of ", dim);
+    if (empty) continue;
+    WAFER_REQUIRE(dim <= std::numeric_limits<int64_t>::max() / 16 / count, source.where, label,
+                  ": the product of its dimensions is beyond any memory");
+    count *= dim;
+  }
+  return empty ? 0 : count;
+}
+}  // namespace
+
+Value convert_tensor(Proto& t, const Source& source, const std::string& label) {
+  WAFER_REQUIRE(!t.has_segment(), source.where, label, ": segments of tensors are not supported");
+  ElementType type = element_type(t.data_type(), str(source.where, "] [", label));
+  int64_t count = count_elements(t, source, label);
+  std::vector<int64_t> dims(t.dims().begin(), t.dims().end());
+  bool external = t.data_location() == Proto::EXTERNAL;
+  if (type == ElementType::string) {
+    WAFER_REQUIRE(!external && !t.has_raw_data() && t.string_data_size() == count, source.where,
+                  label, ": ", t.string_data_size(), " strings where its dimensions say ", count);
+    return Value::of_strings(std::move(dims), {t.string_data().begin(), t.string_data().end()});
+  }
+  WAFER_REQUIRE(bits(type) > 0 && type != ElementType::complex64 && type != ElementType::complex128,
+                source.where, label, ": elements of ", type, " are not supported");
+  WAFER_REQUIRE(external + t.has_raw_data() + has_lists(t) <= 1, source.where, label,
+                ": its data are given twice");
+  std::string raw;
+  if (external) {
+    raw = external_bytes(t, source, label);
+  } else if (t.has_raw_data()) {
+    raw = std::move(*t.mutable_raw_data());
+    t.clear_raw_data();
+  } else {
+    raw = list_bytes(t, type);
+  }
+  auto wanted = static_cast<uint64_t>((count * bits(type) + 7) / 8);
+  WAFER_REQUIRE(raw.size() == wanted, source.where, label, ": ", raw.size(),
+                " bytes of data where ", type, "[", Shape(dims), "] takes ", wanted);
+  DType dtype = carrier(type);
+  Shape shape(dims);
+  if (is_carried(type) || type == ElementType::boolean) {
+    auto bytes = unpack(type, raw, count);
+    return {Tensor::from_bytes(dtype, shape, bytes), type};
+  }
+  return {Tensor::from_bytes(dtype, shape, std::as_bytes(std::span(raw))), type};
+}
+
+TypeDef convert_type(const ::onnx::TypeProto& type, const Source& source, const std::string& label,
+                     int depth) {
+  WAFER_REQUIRE(depth < 8, source.where, label, ": types nested too deeply");
+  TypeDef def;
+  if (type.has_tensor_type()) {
+    def.kind = TypeDef::Kind::tensor;
+    const auto& tensor = type.tensor_type();
+    if (tensor.elem_type() != 0)
+      def.element = element_type(tensor.elem_type(), str(source.where, "] [", label));
+    def.has_shape = tensor.has_shape();
+    WAFER_REQUIRE(tensor.shape().dim_size() <= 8, source.where, label, ": ",
+                  tensor.shape().dim_size(), " dimensions; at most 8");
+    for (const auto& dim : tensor.shape().dim()) {
+      if (dim.has_dim_value() && dim.dim_value() >= 0) {
+        def.dims.emplace_back(dim.dim_value());
+      } else {
+        // Symbols are identifiers; two dimensions of one name are equal.
+        std::string symbol = dim.dim_param();
+        bool plain = !symbol.empty() && std::isalpha(static_cast<unsigned char>(symbol[0])) &&
+                     std::all_of(symbol.begin(), symbol.end(),
+                                 [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+        if (!plain) symbol = str("d", def.dims.size(), "_of_", std::hash<std::string>{}(label));
+        def.dims.push_back(Dim::symbol(symbol));
+      }
+    }
+  } else if (type.has_sequence_type()) {
+    def.kind = TypeDef::Kind::sequence;
+    def.inner = std::make_shared<const TypeDef>(
+        convert_type(type.sequence_type().elem_type(), source, label, depth + 1));
+  } else if (type.has_optional_type()) {
+    def.kind = TypeDef::Kind::optional;
+    def.inner = std::make_shared<const TypeDef>(
+        convert_type(type.optional_type().elem_type(), source, label, depth + 1));
+  } else if (type.value_case() != ::onnx::TypeProto::VALUE_NOT_SET) {
+    def.kind = TypeDef::Kind::other;
+  }
+  return def;
+}
+
+}  // namespace wafer::onnx

@@ -1,0 +1,151 @@
+#include "wafer/deploy/onnx/walk.h"
+
+#include <cstring>
+#include <unordered_set>
+
+#include "wafer/deploy/onnx/schema.h"
+#include "wafer/ir/graph.h"
+#include "wafer/tensor/eval.h"
+
+namespace wafer::onnx {
+
+const Value* Scope::find(const std::string& name) const {
+  for (const Scope* scope = this; scope; scope = scope->outer) {
+    auto found = scope->values.find(name);
+    if (found != scope->values.end()) return &found->second;
+  }
+  return nullptr;
+}
+
+bool Walk::known(const Tensor& tensor) const {
+  std::unordered_set<const Node*> seen;
+  std::vector<const Node*> stack = {&tensor.node()};
+  while (!stack.empty()) {
+    const Node* node = stack.back();
+    stack.pop_back();
+    if (!seen.insert(node).second) continue;
+    if (node->is(op::input)) return false;
+    if (!node->values.empty() && node->values[0]) continue;
+    for (const Tensor& input : node->inputs) stack.push_back(&input.node());
+  }
+  return true;
+}
+
+void Walk::evaluate(const std::vector<Tensor>& tensors) {
+  std::vector<Tensor> pending;
+  for (const Tensor& tensor : tensors)
+    if (!tensor.storage()) pending.push_back(tensor);
+  if (pending.empty()) return;
+  ++segments_;
+  wafer::evaluate(pending, device_);
+}
+
+std::vector<std::byte> Walk::bytes(const Tensor& tensor, const std::string& what) {
+  if (!known(tensor)) {
+    throw UserError(what,
+                    "its values set shapes or the course of the graph, and depend on the model's "
+                    "inputs, so that they are not known when the graph is compiled",
+                    {.hint = "run the model by wafer infer, which compiles it piece by piece"});
+  }
+  evaluate({tensor});
+  std::vector<std::byte> out(tensor.type().bytes());
+  if (out.empty()) return out;
+  auto storage = tensor.storage();
+  if (storage->on_host())
+    std::memcpy(out.data(), storage->data(), out.size());
+  else
+    device_->copy_to_host(*storage, out.data(), out.size());
+  return out;
+}
+
+std::vector<Value> Walk::graph(const GraphDef& graph, std::map<std::string, Value> inputs,
+                               const Scope* outer, const Opsets& opsets,
+                               const std::map<std::string, Attribute>* attributes) {
+  Scope scope{outer, &opsets, attributes, std::move(inputs)};
+  for (const auto& [name, value] : graph.initializers) scope.values.emplace(name, value);
+  for (const NodeDef& n : graph.nodes) node(n, scope);
+  std::vector<Value> outputs;
+  for (const ValueInfo& output : graph.outputs) {
+    const Value* value = scope.find(output.name);
+    WAFER_REQUIRE(value != nullptr, model_.where, "output '", output.name, "' is made by no node");
+    outputs.push_back(*value);
+  }
+  return outputs;
+}
+
+std::vector<Value> Walk::subgraph(const GraphDef& g, const std::vector<Value>& inputs,
+                                  const Scope& scope) {
+  WAFER_REQUIRE(inputs.size() == g.inputs.size(), model_.where, "graph '", g.name, "' has ",
+                g.inputs.size(), " inputs; the node gives it ", inputs.size());
+  std::map<std::string, Value> named;
+  for (size_t i = 0; i < inputs.size(); ++i) named.emplace(g.inputs[i].name, inputs[i]);
+  return graph(g, std::move(named), &scope, *scope.opsets, scope.attributes);
+}
+
+std::vector<Value> Walk::call(const FunctionDef& function, const NodeDef& n, Scope& scope,
+                              std::vector<Value> inputs) {
+  WAFER_REQUIRE(inputs.size() <= function.inputs.size(), model_.where, n.text(), ": ",
+                inputs.size(), " inputs; the function takes ", function.inputs.size());
+  Context context(*this, scope, n, 1, {});
+  std::map<std::string, Attribute> attributes = function.defaults;
+  for (const auto& [name, attribute] : n.attributes) {
+    if (const Attribute* given = context.find(name)) attributes[name] = *given;
+  }
+  Scope inner{nullptr, &function.opsets, &attributes, {}};
+  for (size_t i = 0; i < inputs.size(); ++i) inner.values.emplace(function.inputs[i], inputs[i]);
+  for (size_t i = inputs.size(); i < function.inputs.size(); ++i)
+    inner.values.emplace(function.inputs[i], Value());
+  for (const NodeDef& body : function.nodes) node(body, inner);
+  std::vector<Value> outputs;
+  for (const std::string& name : function.outputs) {
+    const Value* value = inner.find(name);
+    WAFER_REQUIRE(value != nullptr, model_.where, "function '", function.name, "': output '", name,
+                  "' is made by no node");
+    outputs.push_back(*value);
+  }
+  return outputs;
+}
+
+void Walk::node(const NodeDef& n, Scope& scope) {
+  std::vector<Value> inputs;
+  for (const std::string& name : n.inputs) {
+    const Value* value = name.empty() ? nullptr : scope.find(name);
+    WAFER_REQUIRE(name.empty() || value, model_.where, n.text(), " reads '", name,
+                  "', which nothing makes");
+    inputs.push_back(value ? *value : Value());
+  }
+  std::vector<Value> outputs;
+  auto function = model_.functions.find({n.domain, n.op_type});
+  if (function != model_.functions.end()) {
+    outputs = call(function->second, n, scope, std::move(inputs));
+  } else {
+    int version = check_node(n, *scope.opsets, model_.where);
+    const RuleEntry* rule = find_rule(n.domain, n.op_type);
+    WAFER_REQUIRE(rule != nullptr, model_.where, n.text(), ": operator ", n.op_type, " (version ",
+                  version, ") is not supported");
+    for (const Value& input : inputs) {
+      WAFER_REQUIRE(rule->any_type || !input.tensor || !is_carried(input.type), model_.where,
+                    n.text(), ", version ", version, ": elements of ", input.type,
+                    " are not supported; cast them first");
+    }
+    Context context(*this, scope, n, version, std::move(inputs));
+    std::string path = n.name.empty() && !n.outputs.empty() ? n.outputs[0] : n.name;
+    auto label = PathScope::whole(path);
+    try {
+      outputs = rule->rule(context);
+    } catch (const UserError& error) {
+      std::string text = error.what();
+      // Once is enough: a node within a subgraph has said where it is.
+      if (text.starts_with("[" + model_.where + "]")) throw;
+      throw UserError(model_.where, str(n.text(), ", version ", version, ": ", text));
+    }
+  }
+  for (size_t i = 0; i < n.outputs.size(); ++i) {
+    if (n.outputs[i].empty()) continue;
+    WAFER_REQUIRE(i < outputs.size() && outputs[i], model_.where, n.text(), ": output ", i,
+                  " is not supported");
+    scope.values[n.outputs[i]] = outputs[i];
+  }
+}
+
+}  // namespace wafer::onnx
