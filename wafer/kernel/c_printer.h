@@ -1,0 +1,42 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wafer/kernel/program.h"
+
+// Programs of the loop IR as source in a C-like kernel language. A language is one Dialect: its
+// words, as macros and functions that the printed body is written in.
+namespace wafer::kernel {
+
+// What a prelude has to define. Types WF_I64 and WF_U64 (64 bits wide); WF_KERNEL before a kernel's
+// name, WF_FUNCTION before a helper's, WF_GLOBAL before a pointed-to type; WF_FIRST and WF_STRIDE,
+// the first index of this work item and the number of work items, as WF_I64; WF_F32(bits) and
+// WF_F64(bits), the number with those bits; WF_LOAD_F16(pointer, i) and WF_STORE_F16(pointer, i, x)
+// through unsigned short storage, rounding to nearest even; WF_FROM_BITS and WF_TO_BITS between
+// float and unsigned int. Functions of C's <math.h> under their names without suffix.
+struct Dialect {
+  std::string_view name;
+  std::string_view prelude;
+  std::string_view f64_prelude;  // also needed by programs that compute in f64
+};
+
+extern const Dialect opencl_c;  // OpenCL C 1.2
+extern const Dialect cuda_c;    // CUDA C++ for NVRTC; compile with --fmad=false
+
+struct PrintedKernel {
+  std::string name, source;
+  bool f64 = false;  // computes in f64
+  // Arguments in order: pointers to these inputs, then to these outputs of the program.
+  std::vector<int> inputs, outputs;
+};
+
+// What stands before kernels in a source: the dialect's words and the functions that all share.
+std::string print_prelude(const Dialect& dialect, bool f64);
+
+// A kernel that runs the whole iteration space with any number of work items in one dimension. It
+// computes as the CPU's interpreter does, but for the last bits of transcendental functions.
+// InternalError for a program over 4-bit or 8-bit floats, which nothing computes on.
+PrintedKernel print_kernel(const Program& program, const std::string& name);
+
+}  // namespace wafer::kernel
