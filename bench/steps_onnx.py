@@ -10,7 +10,8 @@ import numpy
 def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("--framework", choices=("onnxruntime", "openvino"), required=True)
-    parser.add_argument("--mode", choices=("f32", "bf16"), default="f32", help="bf16: openvino only")
+    parser.add_argument("--mode", choices=("f32", "bf16"), default="f32",
+                        help="bf16: openvino only")
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("model")
     return parser.parse_args()
@@ -29,7 +30,8 @@ def openvino_runner(path, mode):
     compiled = core.compile_model(path, "CPU", {"PERFORMANCE_HINT": "LATENCY",
                                                 "INFERENCE_PRECISION_HINT": mode})
     request = compiled.create_infer_request()
-    return openvino.__version__.split("-")[0], list(compiled.input(0).shape), lambda value: request.infer([value])
+    version = openvino.__version__.split("-")[0]
+    return version, list(compiled.input(0).shape), lambda value: request.infer([value])
 
 
 def main():

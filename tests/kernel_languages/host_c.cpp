@@ -24,7 +24,11 @@ using namespace std;
 #define WF_FIRST 0
 #define WF_STRIDE 1
 static inline float wf_f32(unsigned int bits) { float x; memcpy(&x, &bits, 4); return x; }
-static inline unsigned int wf_bits(float x) { unsigned int bits; memcpy(&bits, &x, 4); return bits; }
+static inline unsigned int wf_bits(float x) {
+  unsigned int bits;
+  memcpy(&bits, &x, 4);
+  return bits;
+}
 static inline double wf_f64(unsigned long bits) { double x; memcpy(&x, &bits, 8); return x; }
 static inline float wf_from_f16(unsigned short bits) { _Float16 x; memcpy(&x, &bits, 2); return x; }
 static inline unsigned short wf_to_f16(float value) {

@@ -25,7 +25,8 @@ class NullTarget : public Target {
   std::shared_ptr<const Artifact> compile(const Graph& graph,
                                           const CompileOptions&) const override {
     auto start = std::chrono::steady_clock::now();
-    Graph lowered = lower(graph, *this, {.channels_last = true, .fuse_elementwise = true, .fold_constants = true});
+    Graph lowered = lower(
+        graph, *this, {.channels_last = true, .fuse_elementwise = true, .fold_constants = true});
     auto program = make_host_program(std::move(lowered), *this,
                                      [](const OpDef&) -> MakeKernel { return do_nothing; });
     program->compile_seconds =
