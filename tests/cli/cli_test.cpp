@@ -91,6 +91,21 @@ TEST(Cli, CheckPrintsLayers) {
             3 * 32 * 9 + 32 + 32 * 64 * 9 + 64 + 4096 * 512 + 512 + 5120 + 10);
 }
 
+TEST(Cli, ModelsListsSizesAndOptions) {
+  TemporaryFolder folder;
+  Ran ran = run_wafer(folder.path(), {"models", "resnet18", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  for (const char* part : {"11,689,512 parameters", "3.6", "stem", "imagenet"})
+    EXPECT_TRUE(contains(ran.out, part)) << part << " in: " << ran.out;
+  EXPECT_EQ(ran.json().at("parameters"), 11689512);
+  // Weights in f32, running means and variances, and 20 counters of batches.
+  EXPECT_EQ(ran.json().at("weight_bytes"), 4 * (11689512 + 9600) + 20 * 8);
+  EXPECT_GT(ran.json().at("run_bytes"), 64 * 112 * 112 * 4);
+  ran = run_wafer(folder.path(), {"models", "resnet19"});
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_TRUE(contains(ran.err, "did you mean 'resnet18'")) << ran.err;
+}
+
 const char* slip = R"(
 name = "slip"
 outputs = 10

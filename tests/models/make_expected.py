@@ -131,6 +131,66 @@ def vit(name, options):
         num_classes=int(options.get("outputs", 1000)))
 
 
+class DoubleConv(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        layers = []
+        for channels in (inputs, outputs):
+            layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
+                       nn.BatchNorm2d(outputs), nn.ReLU()]
+        self.double_conv = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.double_conv(x)
+
+
+class Down(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), DoubleConv(inputs, outputs))
+
+    def forward(self, x):
+        return self.maxpool_conv(x)
+
+
+class Up(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(inputs, inputs // 2, 2, stride=2)
+        self.conv = DoubleConv(inputs, outputs)
+
+    def forward(self, x, skip):
+        x = self.up(x)
+        height, width = skip.shape[2] - x.shape[2], skip.shape[3] - x.shape[3]
+        x = nn.functional.pad(
+            x, [width // 2, width - width // 2, height // 2, height - height // 2])
+        return self.conv(torch.cat([skip, x], 1))
+
+
+class UNet(nn.Module):
+    """With the names of the implementation known as Pytorch-UNet."""
+
+    def __init__(self, name, options):
+        super().__init__()
+        w = int(options.get("width", 64))
+        self.inc = DoubleConv(3, w)
+        for i in range(4):
+            self.add_module(f"down{i + 1}", Down(w << i, w << (i + 1)))
+        for i in range(4):
+            self.add_module(f"up{i + 1}", Up(w << (4 - i), w << (3 - i)))
+        self.outc = nn.Module()
+        self.outc.conv = nn.Conv2d(w, int(options.get("outputs", 2)), 1)
+
+    def forward(self, x):
+        skips = [self.inc(x)]
+        for down in (self.down1, self.down2, self.down3, self.down4):
+            skips.append(down(skips[-1]))
+        y = skips.pop()
+        for up in (self.up1, self.up2, self.up3, self.up4):
+            y = up(y, skips.pop())
+        return self.outc.conv(y)
+
+
 class Logits(nn.Module):
     """A Hugging Face model that gives its logits alone."""
 
@@ -244,6 +304,11 @@ FAMILIES = {
           "options": {"input": "3x32x32", "outputs": "10", "patch": "8", "layers": "3",
                       "heads": "4", "width": "64", "feedforward": "128"},
           "input": [2, 3, 32, 32]}],
+    ),
+    "unet": (
+        UNet,
+        ["unet"],
+        [{"model": "unet", "options": {"width": "8"}, "input": [2, 3, 18, 21]}],
     ),
     "bert": (
         bert,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 
 #include "tests/nn/helpers.h"
@@ -112,4 +113,38 @@ TEST(Init, ManualSeedRepeatsConstruction) {
   nn::Linear c{5, 5};
   EXPECT_EQ(host(a.weight), host(c.weight));
   EXPECT_NE(host(a.weight), host(b.weight));
+}
+
+TEST(Init, KaimingByFanOut) {
+  auto values = drawn(nn::init::kaiming_normal_fan_out(), Shape{64, 32, 3, 3});
+  double expected = std::sqrt(2.0 / (64 * 9));
+  EXPECT_NEAR(deviation_of(values), expected, 0.03 * expected);
+}
+
+TEST(Init, DeferredModulesHaveNoValues) {
+  std::unique_ptr<nn::Linear> layer;
+  {
+    nn::init::Deferred without_values;
+    layer = std::make_unique<nn::Linear>(3, 4);
+    EXPECT_TRUE(nn::init::deferred());
+  }
+  EXPECT_FALSE(nn::init::deferred());
+  EXPECT_FALSE(layer->weight.storage());
+  EXPECT_EQ(layer->weight.shape(), (Shape{4, 3}));
+  layer->initialise(2);
+  nn::Linear drawn_at_once(3, 4);
+  drawn_at_once.initialise(2);
+  EXPECT_EQ(host(layer->weight), host(drawn_at_once.weight));
+}
+
+TEST(Init, RuleReplacesInitialisers) {
+  nn::Linear layer(3, 4);
+  layer.set_initialisers([](const nn::Module& module, const std::string& slot) {
+    bool bias = slot == "bias" && dynamic_cast<const nn::Linear*>(&module);
+    return bias ? nn::init::constant(2) : nn::init::Initialiser();
+  });
+  EXPECT_EQ(host(layer.bias), std::vector<float>(4, 2));
+  layer.initialise(1);
+  EXPECT_EQ(host(layer.bias), std::vector<float>(4, 2));
+  EXPECT_GT(largest_of(host(layer.weight)), 0);
 }

@@ -34,6 +34,7 @@ const std::atomic<bool>& interrupted();
 
 void add_devices(CLI::App& app);
 void add_select(CLI::App& app);
+void add_models(CLI::App& app);
 void add_check(CLI::App& app);
 void add_train(CLI::App& app);
 void add_infer(CLI::App& app);

@@ -65,6 +65,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "wafer 0.1.0");
   add_devices(app);
   add_select(app);
+  add_models(app);
   add_check(app);
   add_train(app);
   add_infer(app);

@@ -7,8 +7,11 @@ namespace {
 const std::vector<Builder>& builders() {
   static const std::vector<Builder> all = [] {
     std::vector<Builder> result{mlp_builder(),  cnn_builder(), rnn_builder(),
-                                lstm_builder(), gru_builder(), transformer_builder()};
-    for (auto family : {resnet_builders, mobilenet_v2_builders}) {
+                                lstm_builder(), gru_builder(), transformer_builder(),
+                                bert_builder(), gpt_builder(), unet_builder()};
+    for (auto family :
+         {vgg_builders, resnet_builders, squeezenet_builders, densenet_builders,
+          mobilenet_v2_builders, mobilenet_v3_builders, efficientnet_builders, vit_builders}) {
       for (Builder& builder : family()) result.push_back(std::move(builder));
     }
     return result;

@@ -47,5 +47,14 @@ Builder gru_builder();
 Builder transformer_builder();
 std::vector<Builder> resnet_builders();
 std::vector<Builder> mobilenet_v2_builders();
+std::vector<Builder> mobilenet_v3_builders();
+std::vector<Builder> efficientnet_builders();
+std::vector<Builder> vgg_builders();  // and AlexNet
+std::vector<Builder> squeezenet_builders();
+std::vector<Builder> densenet_builders();
+std::vector<Builder> vit_builders();
+Builder unet_builder();
+Builder bert_builder();
+Builder gpt_builder();
 
 }  // namespace wafer::models

@@ -49,7 +49,7 @@ SavedModel load_model(const std::filesystem::path& path) {
     throw UserError(where, str("the model's options cannot be read: ", error.what()));
   }
   DataSpec spec = spec_of(input.description);
-  Model model = text("toml").empty() ? create(text("model"), options, &spec)
+  Model model = text("toml").empty() ? plan(text("model"), options, &spec)
                                      : from_toml_text(text("toml"), where, &spec);
   nn::StateDict state;
   for (const auto& entry : file.entries()) {

@@ -93,6 +93,10 @@ Layer make_dropout(const LayerContext& c) {
   return std::make_unique<nn::Dropout>(c.table.real("probability", 0.5));
 }
 
+Layer make_stochastic_depth(const LayerContext& c) {
+  return std::make_unique<nn::StochasticDepth>(c.table.real("probability", 0.1));
+}
+
 Layer make_flatten(const LayerContext& c) {
   return std::make_unique<nn::Flatten>(static_cast<int>(c.table.integer("start", 1, -8)),
                                        static_cast<int>(c.table.integer("end", -1, -8)));
@@ -192,6 +196,7 @@ std::vector<LayerType> make_types() {
       {"rms_norm", {"eps"}, make_rms_norm},
       {"group_norm", {"groups", "eps"}, make_group_norm},
       {"dropout", {"probability"}, make_dropout},
+      {"stochastic_depth", {"probability"}, make_stochastic_depth},
       {"flatten", {"start", "end"}, make_flatten},
       {"embedding", {"entries", "width", "padding_index", "deviation"}, make_embedding},
       {"positional_embedding", {"length"}, make_positional_embedding},

@@ -12,4 +12,5 @@
 #include "wafer/nn/pool.h"
 #include "wafer/nn/recurrent.h"
 #include "wafer/nn/sequential.h"
+#include "wafer/nn/stochastic_depth.h"
 #include "wafer/nn/transformer.h"
