@@ -20,6 +20,7 @@ struct Arguments {
   std::string model, prompt;
   std::vector<std::string> files;
   int64_t top = 5;
+  std::string precision = "auto";
   models::SampleOptions sample;
 };
 
@@ -77,7 +78,7 @@ Json describe(const data::InputSpec& spec, const std::vector<double>& output, in
 }
 
 Outcome infer_files(const Arguments& a, models::SavedModel& saved) {
-  models::Predictor predictor(saved.model);
+  models::Predictor predictor(saved.model, nullptr, precision_by_name(a.precision));
   Outcome outcome;
   outcome.json["results"] = Json::array();
   auto files = list_files(a.files);
@@ -101,6 +102,7 @@ Outcome infer_files(const Arguments& a, models::SavedModel& saved) {
       outcome.json["results"].push_back({{"file", files[first + i].string()}, {"top", top}});
     }
   }
+  outcome.json["precision"] = std::string(name(predictor.precision()));
   return outcome;
 }
 
@@ -108,11 +110,12 @@ Outcome infer_text(const Arguments& a, models::SavedModel& saved) {
   WAFER_REQUIRE(a.files.empty(), "infer",
                 "the model writes text and takes no files; to begin with '", a.files[0],
                 "', give --prompt '", a.files[0], "'");
-  models::Predictor predictor(saved.model);
+  models::Predictor predictor(saved.model, nullptr, precision_by_name(a.precision));
   std::string text = models::sample_text(predictor, saved.input, a.prompt, a.sample);
   std::cout << text << std::endl;
   Outcome outcome;
   outcome.json["text"] = text;
+  outcome.json["precision"] = std::string(name(predictor.precision()));
   return outcome;
 }
 }  // namespace
@@ -131,6 +134,10 @@ void add_infer(CLI::App& app) {
       });
   command->add_option("model", a->model, "a run folder or a model.safetensors")->required();
   command->add_option("files", a->files, "files or folders");
+  command
+      ->add_option("--precision", a->precision,
+                   "f32, bf16 or auto (bf16 where it is fast and agrees on the first inputs)")
+      ->capture_default_str();
   command->add_option("--top", a->top, "how many classes to show")->capture_default_str();
   command->add_option("--prompt", a->prompt, "text models: what the text begins with");
   command->add_option("--length", a->sample.length, "text models: characters to write")

@@ -55,7 +55,7 @@ Json fit_json(const FitResult& fit, const std::string& run) {
   Json json;
   json["run"] = run;
   json["device"] = default_device()->info().name;
-  json["precision"] = "f32";
+  json["precision"] = std::string(name(fit.precision));
   json["epochs"] = fit.epochs.size();
   json["epoch_seconds"] = Json::array();
   for (const auto& epoch : fit.epochs) json["epoch_seconds"].push_back(epoch.seconds.value_or(0));

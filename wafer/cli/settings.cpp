@@ -39,6 +39,8 @@ void each_field(F&& f) {
     "minutes between checkpoints; 0: only after epochs");
   f("checkpoint-steps", &TrainSettings::checkpoint_steps,
     "also a checkpoint every so many steps; 0: none");
+  f("precision", &TrainSettings::precision,
+    "what products are computed in: f32, bf16 or auto (bf16 where it is faster and agrees)");
   f("seed", &TrainSettings::seed, "seed of weights, order and augmentation");
   f("workers", &TrainSettings::workers, "threads that prepare batches");
   f("crop", &TrainSettings::crop, "random crops with so many pixels of padding");
@@ -168,6 +170,7 @@ FitOptions fit_options(const TrainSettings& s) {
   options.batch_size = s.batch_size;
   options.seed = s.seed;
   options.workers = s.workers;
+  options.precision = precision_by_name(s.precision);
   options.ema_decay = s.ema;
   options.accumulate = s.accumulate;
   options.checkpoint_minutes = s.checkpoint_minutes;

@@ -12,8 +12,8 @@
 
 namespace wafer::models {
 
-Predictor::Predictor(Model& model, std::shared_ptr<Device> device)
-    : model_(model), device_(device ? std::move(device) : default_device()) {
+Predictor::Predictor(Model& model, std::shared_ptr<Device> device, Precision precision)
+    : model_(model), device_(device ? std::move(device) : default_device()), precision_(precision) {
   auto take = [&](const Tensor& value) {
     value.eval();
     size_t bytes = value.type().bytes();
@@ -25,9 +25,25 @@ Predictor::Predictor(Model& model, std::shared_ptr<Device> device)
 }
 
 std::vector<double> Predictor::run(const Tensor& inputs) {
+  if (precision_ != Precision::automatic) return run_in(precision_, inputs);
+  std::vector<double> exact = run_in(Precision::f32, inputs);
+  precision_ = Precision::f32;
+  if (!device_->info().fast_bf16) return exact;
+  std::vector<double> rounded = run_in(Precision::bf16, inputs);
+  double largest = 0, off = 0;
+  for (size_t i = 0; i < exact.size(); ++i) {
+    largest = std::max(largest, std::abs(exact[i]));
+    off = std::max(off, std::abs(exact[i] - rounded[i]));
+  }
+  if (!(off <= 0.05 * largest)) return exact;
+  precision_ = Precision::bf16;
+  return rounded;
+}
+
+std::vector<double> Predictor::run_in(Precision precision, const Tensor& inputs) {
   nn::UnaryModule* module = model_.module.get();
   Graph graph = inference_graph(
-      *module, [module](const Tensor& x) { return (*module)(x); }, inputs.type());
+      *module, [module](const Tensor& x) { return (*module)(x); }, inputs.type(), precision);
   auto artifact = compile_cached(*device_, graph);
   auto arguments = weights_;
   inputs.eval();

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "wafer/models/saved_model.h"
+#include "wafer/pass/precision.h"
 #include "wafer/runtime/device.h"
 
 namespace wafer::models {
@@ -10,16 +11,24 @@ namespace wafer::models {
 // Runs a model on inputs that are prepared already.
 class Predictor {
  public:
-  explicit Predictor(Model& model, std::shared_ptr<Device> device = nullptr);
+  // Automatic: bf16 where the device multiplies it in hardware and the first inputs' outputs agree
+  // with those of f32.
+  explicit Predictor(Model& model, std::shared_ptr<Device> device = nullptr,
+                     Precision precision = Precision::f32);
 
   // inputs: [batch, ...] as the model takes them. Result: the model's output as f64, row-major.
   std::vector<double> run(const Tensor& inputs);
   // Values of each example's output in the last result.
   int64_t outputs_per_example() const { return outputs_per_example_; }
+  // Automatic until the first run.
+  Precision precision() const { return precision_; }
 
  private:
+  std::vector<double> run_in(Precision precision, const Tensor& inputs);
+
   Model& model_;
   std::shared_ptr<Device> device_;
+  Precision precision_;
   std::vector<std::shared_ptr<Storage>> weights_;
   int64_t outputs_per_example_ = 0;
 };

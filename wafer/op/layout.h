@@ -7,8 +7,9 @@ namespace wafer {
 // The same value in another layout.
 Tensor reorder(const Tensor& x, Layout layout);
 
-// A group of element-wise ops as one node; its subgraph's inputs are `inputs`' values. Subgraph
-// inputs may be of smaller shape where the subgraph broadcasts them.
+// A group of element-wise ops, or a contraction and what follows it, as one node; its subgraph's
+// inputs are `inputs`' values. Subgraph inputs may be of smaller shape where the subgraph
+// broadcasts them.
 std::vector<Tensor> fuse(std::shared_ptr<const Graph> group, const std::vector<Tensor>& inputs);
 
 struct ReorderAttrs {

@@ -19,6 +19,11 @@ Axes all_but_channels(const Tensor& x) {
   return axes;
 }
 
+// Weights and statistics have the dtype of the values, or are f32 where those are of 16 bits.
+bool goes_with(DType vector, DType values) {
+  return vector == values || (vector == DType::f32 && bits(values) == 16);
+}
+
 // x [batch, channels, ...] and tensors [channels].
 void check_channels(const char* op, const Tensor& x,
                     const std::vector<std::pair<const char*, Tensor>>& vectors) {
@@ -35,8 +40,8 @@ void check_channels(const char* op, const Tensor& x,
                        .hint = str("channels are dimension 1; make the layer for ", x.shape()[1],
                                    " channels")});
     }
-    WAFER_REQUIRE(v.dtype() == x.dtype(), op, "input of ", x.dtype(), " and ", what, " of ",
-                  v.dtype(), "; cast one of them");
+    WAFER_REQUIRE(goes_with(v.dtype(), x.dtype()), op, "input of ", x.dtype(), " and ", what,
+                  " of ", v.dtype(), "; cast one of them");
   }
 }
 
@@ -53,7 +58,7 @@ std::vector<Type> infer_batch_norm(const InferArgs& args) {
                      .expected = "more than one value per channel",
                      .hint = "use a batch of at least 2, or the layer in evaluation mode"});
   }
-  Type channels{x.dtype(), args.inputs[1].shape()};
+  Type channels{args.inputs[1].dtype(), args.inputs[1].shape()};
   return {Type{x.dtype(), x.shape()}, channels, channels};
 }
 
@@ -64,7 +69,7 @@ std::vector<Type> infer_batch_norm_gradient(const InferArgs& args) {
       {{"weight", args.inputs[2]}, {"mean", args.inputs[3]}, {"variance", args.inputs[4]}});
   WAFER_CHECK(g.shape() == x.shape() && g.dtype() == x.dtype(), "batch_norm_gradient: ", g.type(),
               " for ", x.type());
-  Type channels{x.dtype(), args.inputs[2].shape()};
+  Type channels{args.inputs[2].dtype(), args.inputs[2].shape()};
   return {Type{x.dtype(), x.shape()}, channels, channels};
 }
 
@@ -83,18 +88,21 @@ Tensor inverse_deviation(const Tensor& variance, const Node& node) {
 }
 
 Tensors decompose_batch_norm(const Node& node, const Tensors& in) {
-  const Tensor &x = in[0], &weight = in[1], &bias = in[2];
+  const Tensor &weight = in[1], &bias = in[2];
+  Tensor x = cast(in[0], weight.dtype());
   Axes axes = all_but_channels(x);
   Tensor average = mean_over(x, axes);
   Tensor distance = x - along_channels(average, x);
   Tensor spread = mean_over(square(distance), axes);
   Tensor scale = weight * inverse_deviation(spread, node);
-  return {distance * along_channels(scale, x) + along_channels(bias, x), average, spread};
+  Tensor y = distance * along_channels(scale, x) + along_channels(bias, x);
+  return {cast(y, in[0].dtype()), average, spread};
 }
 
 // dx = weight / sigma (g - mean(g) - x^ mean(g x^)), x^ the normalised x.
 Tensors decompose_batch_norm_gradient(const Node& node, const Tensors& in) {
-  const Tensor &g = in[0], &x = in[1], &weight = in[2], &average = in[3];
+  const Tensor &weight = in[2], &average = in[3];
+  Tensor g = cast(in[0], weight.dtype()), x = cast(in[1], weight.dtype());
   Axes axes = all_but_channels(x);
   Tensor inverse = inverse_deviation(in[4], node);
   Tensor normal = (x - along_channels(average, x)) * along_channels(inverse, x);
@@ -102,7 +110,7 @@ Tensors decompose_batch_norm_gradient(const Node& node, const Tensors& in) {
   Tensor n = element_count(x, axes);
   Tensor by_x = (g - along_channels(by_bias / n, x) - normal * along_channels(by_weight / n, x)) *
                 along_channels(weight * inverse, x);
-  return {by_x, by_weight, by_bias};
+  return {cast(by_x, in[1].dtype()), by_weight, by_bias};
 }
 
 Tensors batch_norm_vjp(const VjpArgs& v) {
@@ -114,7 +122,10 @@ Tensors batch_norm_vjp(const VjpArgs& v) {
                        v.node.attrs);
   }
   Tensor n = element_count(x, all_but_channels(x));
-  auto add = [&](const Tensor& more) { result[0] = result[0] ? result[0] + more : more; };
+  auto add = [&](const Tensor& wide) {
+    Tensor more = cast(wide, x.dtype());
+    result[0] = result[0] ? result[0] + more : more;
+  };
   if (mean_gradient) add(broadcast_to(along_channels(mean_gradient / n, x), x.shape()));
   if (variance_gradient) {
     add((x - along_channels(v.outputs[1], x)) * along_channels(variance_gradient * 2.0 / n, x));
@@ -159,7 +170,7 @@ Shape check_trailing(const char* op, const Tensor& x, const LayerNormAttrs& attr
   int first = x.rank() - static_cast<int>(attrs.dimensions);
   Shape last = part(x.shape(), first, x.rank());
   for (const auto& [what, v] : weights) {
-    if (!(v.shape() == last && v.dtype() == x.dtype())) {
+    if (!(v.shape() == last && goes_with(v.dtype(), x.dtype()))) {
       throw UserError(op, str("the ", what, " does not fit the input"),
                       {.got = str("input ", x.type(), ", ", what, " ", v.type()),
                        .expected = str("a ", what, " of ", x.dtype(), "[", last, "]")});
@@ -174,7 +185,8 @@ std::vector<Type> infer_layer_norm(const InferArgs& args) {
   WAFER_CHECK(args.inputs.size() != 2, "layer_norm: a weight without a bias");
   if (args.inputs.size() > 1) weights = {{"weight", args.inputs[1]}, {"bias", args.inputs[2]}};
   Shape rows = check_trailing("layer_norm", x, args.attrs.as<LayerNormAttrs>(), weights);
-  return {Type{x.dtype(), x.shape()}, Type{x.dtype(), rows}, Type{x.dtype(), rows}};
+  Type row{args.inputs.back().dtype(), rows};
+  return {Type{x.dtype(), x.shape()}, row, row};
 }
 
 // The gradient, x and one value for each row.
@@ -182,7 +194,8 @@ void check_trailing_gradient(const char* op, const InferArgs& args,
                              const std::vector<std::pair<const char*, Tensor>>& weights,
                              std::initializer_list<Tensor> rows) {
   const Tensor &g = args.inputs[0], &x = args.inputs[1];
-  Type row{x.dtype(), check_trailing(op, x, args.attrs.as<LayerNormAttrs>(), weights)};
+  DType statistics = weights.empty() ? x.dtype() : weights[0].second.dtype();
+  Type row{statistics, check_trailing(op, x, args.attrs.as<LayerNormAttrs>(), weights)};
   bool fits = g.shape() == x.shape() && g.dtype() == x.dtype();
   for (const Tensor& v : rows) fits = fits && v.shape() == row.shape && v.dtype() == row.dtype;
   WAFER_CHECK(fits, op, ": inputs do not fit x of ", x.type());
@@ -203,7 +216,7 @@ std::vector<Type> infer_rms_norm(const InferArgs& args) {
   std::vector<std::pair<const char*, Tensor>> weights;
   if (args.inputs.size() > 1) weights = {{"weight", args.inputs[1]}};
   Shape rows = check_trailing("rms_norm", x, args.attrs.as<LayerNormAttrs>(), weights);
-  return {Type{x.dtype(), x.shape()}, Type{x.dtype(), rows}};
+  return {Type{x.dtype(), x.shape()}, Type{args.inputs.back().dtype(), rows}};
 }
 
 std::vector<Type> infer_rms_norm_gradient(const InferArgs& args) {
@@ -217,19 +230,20 @@ std::vector<Type> infer_rms_norm_gradient(const InferArgs& args) {
 }
 
 Tensors decompose_layer_norm(const Node& node, const Tensors& in) {
-  const Tensor& x = in[0];
+  Tensor x = cast(in[0], in.back().dtype());
   Trailing t = trailing_of(node, x);
   Tensor average = mean_over(x, t.axes);
   Tensor distance = x - t.widen(average);
   Tensor inverse = rsqrt(mean_over(square(distance), t.axes) + node.attr<LayerNormAttrs>().epsilon);
   Tensor y = distance * t.widen(inverse);
   if (in.size() > 1) y = y * in[1] + in[2];
-  return {y, average, inverse};
+  return {cast(y, in[0].dtype()), average, inverse};
 }
 
 // dx = (g - mean(g) - x^ mean(g x^)) / sigma with g times the weight, x^ the normalised x.
 Tensors decompose_layer_norm_gradient(const Node& node, const Tensors& in) {
-  const Tensor &g = in[0], &x = in[1], &average = in[2], &inverse = in[3];
+  const Tensor &average = in[2], &inverse = in[3];
+  Tensor g = cast(in[0], inverse.dtype()), x = cast(in[1], inverse.dtype());
   bool weighted = in.size() > 4;
   Trailing t = trailing_of(node, x);
   Tensor normal = (x - t.widen(average)) * t.widen(inverse);
@@ -237,6 +251,7 @@ Tensors decompose_layer_norm_gradient(const Node& node, const Tensors& in) {
   Tensor by_x =
       (inner - mean_over(inner, t.axes, true) - normal * mean_over(inner * normal, t.axes, true)) *
       t.widen(inverse);
+  by_x = cast(by_x, in[1].dtype());
   if (!weighted) return {by_x};
   return {by_x, t.gather_in(g * normal), t.gather_in(g)};
 }
@@ -264,20 +279,22 @@ Tensors layer_norm_vjp(const VjpArgs& v) {
 }
 
 Tensors decompose_rms_norm(const Node& node, const Tensors& in) {
-  const Tensor& x = in[0];
+  Tensor x = cast(in[0], in.back().dtype());
   Trailing t = trailing_of(node, x);
   Tensor inverse = rsqrt(mean_over(square(x), t.axes) + node.attr<LayerNormAttrs>().epsilon);
   Tensor y = x * t.widen(inverse);
-  return {in.size() > 1 ? y * in[1] : y, inverse};
+  return {cast(in.size() > 1 ? y * in[1] : y, in[0].dtype()), inverse};
 }
 
 Tensors decompose_rms_norm_gradient(const Node& node, const Tensors& in) {
-  const Tensor &g = in[0], &x = in[1], &inverse = in[2];
+  const Tensor& inverse = in[2];
+  Tensor g = cast(in[0], inverse.dtype()), x = cast(in[1], inverse.dtype());
   bool weighted = in.size() > 3;
   Trailing t = trailing_of(node, x);
   Tensor normal = x * t.widen(inverse);
   Tensor inner = weighted ? g * in[3] : g;
   Tensor by_x = (inner - normal * mean_over(inner * normal, t.axes, true)) * t.widen(inverse);
+  by_x = cast(by_x, in[1].dtype());
   if (!weighted) return {by_x};
   return {by_x, t.gather_in(g * normal)};
 }
@@ -342,9 +359,11 @@ const OpDef batch_norm_inference_def = {
     .name = "batch_norm_inference",
     .infer = infer_batch_norm_inference,
     .decompose = [](const Node& node, const Tensors& in) -> Tensors {
-      const Tensor& x = in[0];
+      Tensor x = cast(in[0], in[3].dtype());
       Tensor scale = in[3] * inverse_deviation(in[2], node);
-      return {(x - along_channels(in[1], x)) * along_channels(scale, x) + along_channels(in[4], x)};
+      Tensor y =
+          (x - along_channels(in[1], x)) * along_channels(scale, x) + along_channels(in[4], x);
+      return {cast(y, in[0].dtype())};
     },
     .cost = norm_cost<3, 0>,
     .read_attrs = Attrs::read<BatchNormAttrs>};

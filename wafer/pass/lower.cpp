@@ -6,9 +6,11 @@
 #include "wafer/base/log.h"
 #include "wafer/pass/cse.h"
 #include "wafer/pass/decompose.h"
+#include "wafer/pass/epilogue.h"
 #include "wafer/pass/fold_constants.h"
 #include "wafer/pass/fuse.h"
 #include "wafer/pass/layout.h"
+#include "wafer/pass/pool.h"
 #include "wafer/pass/simplify.h"
 #include "wafer/pass/unused.h"
 
@@ -55,9 +57,11 @@ Graph lower(const Graph& graph, const Target& target, const LowerOptions& option
   pipeline.run("decompose", [&](const Graph& g) { return decompose(g, target); });
   pipeline.run("simplify", simplify);
   if (options.fold_constants) pipeline.run("fold constants", fold_constants);
+  pipeline.run("masks of pools", mask_pooled_gradients);
   pipeline.run("common subexpressions", eliminate_common_subexpressions);
   pipeline.run("unused outputs", drop_unused_outputs);
   if (options.channels_last) pipeline.run("layout", assign_layouts);
+  if (options.fuse_epilogues) pipeline.run("epilogues", fuse_epilogues);
   if (options.fuse_elementwise) pipeline.run("fuse", fuse_elementwise);
   return pipeline.take();
 }

@@ -6,7 +6,8 @@ namespace wafer {
 
 struct LowerOptions {
   bool channels_last = false;     // the target's convolutions run channels-last
-  bool fuse_elementwise = false;  // the target runs `fused` nodes
+  bool fuse_elementwise = false;  // the target runs `fused` nodes of element-wise ops
+  bool fuse_epilogues = false;    // and those of a contraction with what follows it
   bool fold_constants = false;    // the target is not the one that computes them
 };
 

@@ -24,6 +24,7 @@ struct DeviceInfo {
   std::string description;  // "AMD EPYC, 2 threads, avx512"
   int threads = 1;
   size_t memory_bytes = 0;  // what the device has in all
+  bool fast_bf16 = false;   // it multiplies bf16 in hardware, faster than f32
 };
 
 // What can run here: owns memory and runs artifacts of its target.
@@ -42,6 +43,8 @@ class Device {
                    const RunObserver* observer = nullptr) = 0;
   // Waits for what was enqueued; errors of runs surface here.
   virtual void synchronize() = 0;
+  // Gives memory back that is kept for later runs.
+  virtual void trim() {}
 };
 
 // Allocates the outputs (or takes over inputs as the artifact's alias says) and runs.

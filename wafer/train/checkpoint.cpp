@@ -84,6 +84,18 @@ void CheckpointFolder::save(const Progression& progression, const std::vector<Na
   for (size_t i = 2; i < all.size(); ++i) std::filesystem::remove(all[i], ignored);
 }
 
+std::optional<std::string> checkpoint_setting(const std::filesystem::path& path,
+                                              const std::string& key) {
+  try {
+    io::SafetensorsFile file(path);
+    auto found = file.metadata().find(key);
+    if (found != file.metadata().end()) return found->second;
+  } catch (const UserError&) {
+    // A damaged file: reading it as a checkpoint says so.
+  }
+  return std::nullopt;
+}
+
 Progression load_checkpoint(const std::filesystem::path& path,
                             const std::vector<NamedMemory>& tensors,
                             const std::map<std::string, std::string>& settings) {

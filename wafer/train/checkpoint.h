@@ -43,6 +43,10 @@ class CheckpointFolder {
   std::filesystem::path folder_;
 };
 
+// One of the settings that a checkpoint was saved with; nothing where it cannot be read.
+std::optional<std::string> checkpoint_setting(const std::filesystem::path& path,
+                                              const std::string& key);
+
 // Reads a checkpoint: the tensors' bytes go to `tensors`' memory by name. UserError naming the file
 // and what does not fit: a missing or misshapen tensor, another version, or settings that differ
 // from `settings`.

@@ -62,18 +62,14 @@ FitLoop::FitLoop(Trainer& trainer, const data::Dataset& train, const data::Datas
       validation_(validation),
       options_(options) {
   check_options(options, &train);
-  step_options_ = {options.clip_norm, options.clip_value, options.ema_decay,
-                   options.augmentation && options.augmentation->mixup > 0, options.accumulate};
   best_validation_ = std::numeric_limits<double>::infinity();
 }
 
 void FitLoop::prepare() {
   // A wrong shape is found here, before any data is read.
-  reset_peak_resident_bytes();
-  peak_before_ = peak_resident_bytes();
-  result_.planned = trainer_.plan_memory(train_, options_, validation_);
-  trainer_.start(step_options_);
-  trainer_.seed_ = options_.seed;
+  step_options_ = step_options_of(options_);
+  if (options_.precision == Precision::automatic) step_options_.precision = Precision::f32;
+  trainer_.step_graph(train_, options_.batch_size, step_options_);
   loader_ = std::make_unique<data::Loader>(
       train_, data::LoaderOptions{.batch_size = options_.batch_size,
                                   .shuffle = true,
@@ -86,6 +82,13 @@ void FitLoop::prepare() {
   mix_weight_ = device_.allocate(sizeof(float));
   if (!options_.run.empty())
     checkpoints_ = std::make_unique<CheckpointFolder>(options_.run / "checkpoints");
+  reset_peak_resident_bytes();
+  peak_before_ = peak_resident_bytes();
+  choose_precision();
+  if (result_.planned.total == 0)
+    result_.planned = trainer_.plan_memory(train_, options_, validation_);
+  trainer_.start(step_options_);
+  trainer_.seed_ = options_.seed;
   if (checkpoints_ && !options_.resume && !checkpoints_->list().empty()) {
     throw UserError(options_.run.string(), "holds the checkpoints of an earlier run",
                     {.hint = "go on with that run (resume), or choose another folder"});
@@ -106,8 +109,81 @@ void FitLoop::prepare() {
   }
   if (options_.progress) {
     progress_ = std::make_unique<ProgressLine>();
+    if (!result_.precision_note.empty()) progress_->print(result_.precision_note);
     progress_->print(result_.planned.text());
   }
+}
+
+// Some steps on one batch from the initial weights; the state is made anew after it.
+FitLoop::Trial FitLoop::try_precision(Precision precision, const data::Batch& batch) {
+  constexpr int steps = 4;
+  step_options_.precision = precision;
+  compiled_for_ = -1;
+  trainer_.start(step_options_);
+  Trial trial;
+  for (int step = 0; step < steps; ++step) {
+    progression_.step = step;
+    auto started = Clock::now();
+    trial.losses.push_back(run_step(batch).loss);
+    double seconds = std::chrono::duration<double>(Clock::now() - started).count();
+    if (step > 0) trial.seconds = step == 1 ? seconds : std::min(trial.seconds, seconds);
+  }
+  progression_.step = 0;
+  compiled_for_ = -1;
+  artifact_ = nullptr;
+  return trial;
+}
+
+// A trial of both takes the memory of f32, which is more, and both programs'.
+void FitLoop::plan_trial() {
+  FitOptions options = options_;
+  options.precision = Precision::f32;
+  result_.planned = trainer_.plan_memory(train_, options, validation_);
+  options.precision = Precision::bf16;
+  auto [part, bytes] = trainer_.plan_memory(train_, options, validation_).parts.back();
+  if (part != result_.planned.parts.back().first) return;  // compiling took nothing
+  result_.planned.parts.back().second += bytes;
+  result_.planned.total += bytes;
+}
+
+// Makes f32 or bf16 of `automatic`.
+void FitLoop::choose_precision() {
+  if (options_.precision == Precision::automatic) {
+    std::optional<std::string> kept;
+    if (options_.resume && checkpoints_) {
+      for (const auto& path : checkpoints_->list()) {
+        if (!kept) kept = checkpoint_setting(path, "precision");
+      }
+    }
+    if (kept) {
+      options_.precision = precision_by_name(*kept);
+      result_.precision_note = str("precision: ", *kept, ", as the run was started");
+    } else if (!device_.info().fast_bf16) {
+      options_.precision = Precision::f32;
+      result_.precision_note = "precision: f32; this device does not multiply bf16 in hardware";
+    } else {
+      plan_trial();
+      loader_->start_epoch(0, 0);
+      auto batch = loader_->next();
+      WAFER_CHECK(batch.has_value(), "a training set without a batch");
+      Trial exact = try_precision(Precision::f32, *batch);
+      Trial rounded = try_precision(Precision::bf16, *batch);
+      bool agree = true;
+      for (size_t i = 0; i < exact.losses.size(); ++i) {
+        float off = std::abs(rounded.losses[i] - exact.losses[i]);
+        agree = agree && off <= 0.02f * std::abs(exact.losses[i]) + 0.002f;
+      }
+      bool faster = rounded.seconds < exact.seconds;
+      options_.precision = agree && faster ? Precision::bf16 : Precision::f32;
+      result_.precision_note =
+          str("precision: ", name(options_.precision), "; over ", exact.losses.size(),
+              " steps bf16 ", agree ? "agrees with f32" : "departs from f32", " (loss ",
+              rounded.losses.back(), " and ", exact.losses.back(), ") and takes ",
+              human_seconds(rounded.seconds), " a step instead of ", human_seconds(exact.seconds));
+      device_.trim();
+    }
+  }
+  step_options_.precision = result_.precision = options_.precision;
 }
 
 // The newest checkpoint that can be read; older ones stand in for a damaged one, said aloud.
@@ -165,6 +241,7 @@ std::map<std::string, std::string> FitLoop::settings() const {
   return {{"seed", std::to_string(options_.seed)},
           {"batch_size", std::to_string(options_.batch_size)},
           {"accumulate", std::to_string(options_.accumulate)},
+          {"precision", std::string(name(options_.precision))},
           {"optimizer", trainer_.optimizer_->name() + " " +
                             attr_list_text(trainer_.optimizer_->hyper_parameters())},
           {"model", trainer_.objective_.module->name()},
@@ -418,6 +495,7 @@ FitResult FitLoop::run() {
 
 void describe_fit(const FitResult& fit, eval::Report& report) {
   report.epochs = fit.epochs;
+  if (!fit.precision_note.empty()) report.notes.push_back(fit.precision_note);
   report.train_seconds = fit.seconds;
   report.first_step_seconds = fit.first_step_seconds;
   report.step_seconds = fit.step_seconds_p50;

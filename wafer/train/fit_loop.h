@@ -27,6 +27,13 @@ class FitLoop {
   };
 
   void prepare();
+  void choose_precision();
+  void plan_trial();
+  struct Trial {
+    std::vector<float> losses;  // of each step
+    double seconds = 0;         // of the fastest step but the first
+  };
+  Trial try_precision(Precision precision, const data::Batch& batch);
   void resume();
   bool run_epoch();  // false: stop
   BatchResult run_step(const data::Batch& batch, const RunObserver* observer = nullptr);

@@ -101,6 +101,7 @@ std::vector<Tensor> differentiate_in_parts(const Objective& objective, const Ste
     for (size_t i = 0; i < buffers.size(); ++i) *buffers[i].value = before[sums + i];
     double share = static_cast<double>(piece.input.size(0)) / static_cast<double>(size);
     std::vector<Tensor> after = differentiate(objective, piece, share);
+    PathScope scope = PathScope::whole("optimizer");
     for (size_t i = 0; i < sums; ++i) after[i] = before[i] + cast(after[i], before[i].dtype());
     append(after, values_of(buffers));
     return after;
@@ -224,11 +225,11 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   graph.alias.resize(graph.outputs.size(), -1);
   append(graph.inputs, {key, step, learning_rate, input, target});
   if (options.mixup) append(graph.inputs, {other_target, mix_weight});
-  return graph;
+  return apply_precision(graph, options.precision);
 }
 
 Graph evaluation_graph(const Objective& objective, const Type& input_type, const Type& target_type,
-                       bool with_outputs) {
+                       bool with_outputs, Precision precision) {
   Tensor input = make_input(input_type, "inputs"), target = make_input(target_type, "targets");
   ModeScope mode(*objective.module, false);
   auto traced = nn::trace_module(*objective.module,
@@ -241,10 +242,11 @@ Graph evaluation_graph(const Objective& objective, const Type& input_type, const
   graph.outputs = {cast(loss_of(objective, output, target), DType::f32),
                    correct_of(objective, output, target)};
   if (with_outputs) graph.outputs.push_back(output);
-  return graph;
+  return apply_precision(graph, precision);
 }
 
-Graph inference_graph(nn::Module& module, const ForwardFunction& forward, const Type& input_type) {
+Graph inference_graph(nn::Module& module, const ForwardFunction& forward, const Type& input_type,
+                      Precision precision) {
   Tensor input = make_input(input_type, "inputs");
   ModeScope mode(module, false);
   auto traced = nn::trace_module(module, [&] { return std::vector<Tensor>{forward(input)}; });
@@ -253,7 +255,7 @@ Graph inference_graph(nn::Module& module, const ForwardFunction& forward, const 
   append(graph.inputs, traced.buffers);
   graph.inputs.push_back(input);
   graph.outputs = {traced.outputs[0]};
-  return graph;
+  return apply_precision(graph, precision);
 }
 
 }  // namespace wafer

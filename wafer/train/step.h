@@ -8,6 +8,7 @@
 #include "wafer/ir/graph.h"
 #include "wafer/nn/module.h"
 #include "wafer/optim/optimizer.h"
+#include "wafer/pass/precision.h"
 
 namespace wafer {
 
@@ -31,6 +32,7 @@ struct StepOptions {
   // one update: activations take the memory of a part. The same as the whole batch but for
   // rounding, batch norm (which sees a part at a time) and dropout's draws.
   int64_t accumulate = 1;
+  Precision precision = Precision::f32;  // what the products are computed in; not automatic
   friend bool operator==(const StepOptions&, const StepOptions&) = default;
 };
 
@@ -57,10 +59,11 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
 // Evaluation as one graph. Inputs: parameters; buffers; batch inputs; targets. Outputs: mean loss
 // f32; number of right answers i64; with `with_outputs` also the model's output.
 Graph evaluation_graph(const Objective& objective, const Type& input, const Type& target,
-                       bool with_outputs);
+                       bool with_outputs, Precision precision = Precision::f32);
 
 // The model alone, in evaluation mode. Inputs: parameters; buffers; batch inputs. Output: the
 // model's output.
-Graph inference_graph(nn::Module& module, const ForwardFunction& forward, const Type& input);
+Graph inference_graph(nn::Module& module, const ForwardFunction& forward, const Type& input,
+                      Precision precision = Precision::f32);
 
 }  // namespace wafer

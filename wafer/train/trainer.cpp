@@ -44,6 +44,12 @@ Type batch_target_type(const data::Dataset& dataset, int64_t batch) {
   return {dataset.target_dtype(), batched(dataset.target_shape(), batch)};
 }
 
+StepOptions step_options_of(const FitOptions& options) {
+  bool mixup = options.augmentation && options.augmentation->mixup > 0;
+  return {options.clip_norm,  options.clip_value, options.ema_decay, mixup,
+          options.accumulate, options.precision};
+}
+
 void check_options(const FitOptions& o, const data::Dataset* train) {
   WAFER_REQUIRE(o.epochs > 0, "epochs", "must be positive; got ", o.epochs);
   WAFER_REQUIRE(o.batch_size > 0, "batch size", "must be positive; got ", o.batch_size);
@@ -107,9 +113,7 @@ std::shared_ptr<const Artifact> Trainer::compile_step(const data::Dataset& datas
 
 MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptions& options,
                                     const data::Dataset& validation) {
-  StepOptions step_options{options.clip_norm, options.clip_value, options.ema_decay,
-                           options.augmentation && options.augmentation->mixup > 0,
-                           options.accumulate};
+  StepOptions step_options = step_options_of(options);
   int64_t batch = std::min<int64_t>(options.batch_size, std::max<int64_t>(dataset.size(), 1));
   int64_t before = resident_bytes();
   auto artifact = compile_step(dataset, batch, step_options);
@@ -117,7 +121,8 @@ MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptio
   size_t arena = artifact->memory.arena + artifact->memory.outputs;
   size_t batches = batch_bytes(dataset, batch);
   if (!validation.empty()) {
-    auto evaluation = compile_evaluation(validation, evaluation_batch, false);
+    auto evaluation =
+        compile_evaluation(validation, evaluation_batch, false, step_options.precision);
     arena = std::max(arena, evaluation->memory.arena + evaluation->memory.outputs);
     batches += batch_bytes(validation, std::min(evaluation_batch, validation.size()));
   }
@@ -140,11 +145,12 @@ MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptio
 }
 
 std::shared_ptr<const Artifact> Trainer::compile_evaluation(const data::Dataset& dataset,
-                                                            int64_t batch_size, bool keep_outputs) {
+                                                            int64_t batch_size, bool keep_outputs,
+                                                            Precision precision) {
   int64_t batch = std::min(batch_size, dataset.size());
-  return compile_cached(*device_,
-                        evaluation_graph(objective_for(dataset), batch_input_type(dataset, batch),
-                                         batch_target_type(dataset, batch), keep_outputs));
+  return compile_cached(
+      *device_, evaluation_graph(objective_for(dataset), batch_input_type(dataset, batch),
+                                 batch_target_type(dataset, batch), keep_outputs, precision));
 }
 
 // Brings parameters and buffers to the device and makes the rest of the state, unless it is there
@@ -220,7 +226,7 @@ EvaluationSums Trainer::run_evaluation(const data::Dataset& dataset, int64_t bat
   int64_t compiled_for = -1;
   while (auto batch = loader.next()) {
     if (batch->size() != compiled_for) {
-      artifact = compile_evaluation(dataset, batch->size(), keep_outputs);
+      artifact = compile_evaluation(dataset, batch->size(), keep_outputs, options_.precision);
       compiled_for = batch->size();
     }
     auto inputs = weights();
@@ -264,20 +270,20 @@ FitResult Trainer::fit(const data::Dataset& train, const data::Dataset& validati
   return *last_fit_;
 }
 
-eval::Report Trainer::evaluate(const data::Dataset& dataset, const std::string& name,
+eval::Report Trainer::evaluate(const data::Dataset& dataset, const std::string& part,
                                int64_t batch_size) {
-  WAFER_REQUIRE(!dataset.empty(), name, "there are no examples to evaluate on");
+  WAFER_REQUIRE(!dataset.empty(), part, "there are no examples to evaluate on");
   bool tokens = dataset.task() == data::Task::next_token;
   EvaluationSums sums = run_evaluation(dataset, batch_size, !tokens);
   eval::Report report;
   report.model = objective_.module->name();
   report.data = dataset.description().name;
   report.device = device_->info().name + ": " + device_->info().description;
-  report.precision = "f32";
+  report.precision = name(options_.precision);
   report.parameters = objective_.module->parameter_count();
   report.class_names = tokens ? std::vector<std::string>{} : dataset.class_names();
-  report.evaluated_split = name;
-  eval::SplitResult split{name, sums.examples, sums.mean_loss(), std::nullopt};
+  report.evaluated_split = part;
+  eval::SplitResult split{part, sums.examples, sums.mean_loss(), std::nullopt};
   if (sums.predictions > 0) split.accuracy = sums.accuracy();
   if (last_fit_) describe_fit(*last_fit_, report);
   if (dataset.task() == data::Task::classification) {

@@ -26,6 +26,10 @@ struct FitOptions {
   int64_t patience = 0;    // > 0: stops after so many epochs without a lower validation loss
   double max_seconds = 0;  // > 0: stops at the end of the step that passes it
   int workers = 1;
+  // What products are computed in. Automatic: bf16 where the device multiplies it in hardware and,
+  // over some steps on the first batch from the initial weights, gives the losses of f32 and is
+  // faster; the choice is kept with the checkpoints.
+  Precision precision = Precision::f32;
 
   std::filesystem::path run = {};  // folder of checkpoints and logs; empty: nothing is written
   bool resume = false;             // goes on from the newest checkpoint of `run` that can be read
@@ -38,6 +42,8 @@ struct FitOptions {
 
 // UserError naming the option that is out of range, by itself or for this training set.
 void check_options(const FitOptions& options, const data::Dataset* train = nullptr);
+// Those of them that the step's graph depends on.
+StepOptions step_options_of(const FitOptions& options);
 
 struct MemoryEstimate {
   std::vector<std::pair<std::string, size_t>> parts;  // "parameters", "optimiser state", ...
@@ -48,7 +54,9 @@ struct MemoryEstimate {
 struct FitResult {
   std::vector<eval::EpochRecord> epochs;
   bool interrupted = false;
-  std::string stopped_by;  // "", "interrupt", "patience", "time"
+  Precision precision = Precision::f32;  // as it was run
+  std::string precision_note;            // one line: why, where it was automatic
+  std::string stopped_by;                // "", "interrupt", "patience", "time"
   int64_t steps = 0;
   double seconds = 0;
   double first_step_seconds = 0;  // from the start of the process to the end of the first step
@@ -125,6 +133,8 @@ class Trainer {
 
   nn::Module& model() { return *objective_.module; }
   const std::shared_ptr<Device>& device() const { return device_; }
+  // Of the last fit(), and of evaluations since.
+  Precision precision() const { return options_.precision; }
 
  private:
   friend class FitLoop;
@@ -134,7 +144,8 @@ class Trainer {
   std::vector<std::shared_ptr<Storage>> weights() const;
   Objective objective_for(const data::Dataset& dataset) const;
   std::shared_ptr<const Artifact> compile_evaluation(const data::Dataset& dataset,
-                                                     int64_t batch_size, bool keep_outputs);
+                                                     int64_t batch_size, bool keep_outputs,
+                                                     Precision precision);
   EvaluationSums run_evaluation(const data::Dataset& dataset, int64_t batch_size,
                                 bool keep_outputs);
 

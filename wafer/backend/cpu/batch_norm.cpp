@@ -41,7 +41,8 @@ struct Sums {
 
 class Pass {
  public:
-  Pass(const Type& x, bool with_g) : geometry(x), floats(x.dtype), with_g_(with_g) {
+  Pass(const Type& x, DType statistics_dtype, bool with_g)
+      : geometry(x), floats(x.dtype), statistics(statistics_dtype), with_g_(with_g) {
     int64_t elements = x.elements();
     parts_ = std::clamp<int64_t>(
         elements / part_elements, 1,
@@ -101,7 +102,7 @@ class Pass {
   }
 
   Geometry geometry;
-  Floats floats;
+  Floats floats, statistics;  // of the values; of weights and of one number a channel
 
  private:
   // Some elements that lie together: rows of all channels, or (a piece of) one channel's plane.
@@ -146,12 +147,12 @@ class Pass {
 std::vector<float> channel_values(const Pass& pass, const void* from) {
   std::vector<float> values(static_cast<size_t>(pass.geometry.channels));
   for (size_t c = 0; c < values.size(); ++c)
-    values[c] = pass.floats.get(from, static_cast<int64_t>(c));
+    values[c] = pass.statistics.get(from, static_cast<int64_t>(c));
   return values;
 }
 void write_channels(const Pass& pass, void* to, const std::vector<float>& values) {
   for (size_t c = 0; to && c < values.size(); ++c)
-    pass.floats.set(to, static_cast<int64_t>(c), values[c]);
+    pass.statistics.set(to, static_cast<int64_t>(c), values[c]);
 }
 }  // namespace
 
@@ -159,7 +160,7 @@ void write_channels(const Pass& pass, void* to, const std::vector<float>& values
 WAFER_KERNEL(batch_norm) {
   WAFER_CHECK(why_decomposed(node).empty(), why_decomposed(node));
   context.kernel = str("channels:", name(isa()));
-  Pass pass(node.inputs[0].type(), false);
+  Pass pass(node.inputs[0].type(), node.inputs[1].dtype(), false);
   double epsilon = node.attr<BatchNormAttrs>().epsilon;
   return [=](const StepArgs& args) {
     auto channels = static_cast<size_t>(pass.geometry.channels);
@@ -196,7 +197,7 @@ WAFER_KERNEL(batch_norm_gradient) {
   WAFER_CHECK(node.inputs[0].type() == node.inputs[1].type(), "batch_norm_gradient of ",
               node.inputs[0].type(), " and ", node.inputs[1].type());
   context.kernel = str("channels:", name(isa()));
-  Pass pass(node.inputs[1].type(), true);
+  Pass pass(node.inputs[1].type(), node.inputs[2].dtype(), true);
   double epsilon = node.attr<BatchNormAttrs>().epsilon;
   return [=](const StepArgs& args) {
     auto channels = static_cast<size_t>(pass.geometry.channels);

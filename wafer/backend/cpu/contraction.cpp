@@ -73,6 +73,17 @@ Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelC
   return own::make_matmul(problem, epilogue, context);
 }
 
+Step make_contraction_group(const Node& node, const ContractionGroup& group,
+                            KernelContext& context) {
+  Epilogue epilogue{group.bias, group.residual, group.relu};
+  if (group.bias >= 0) {
+    epilogue.wide_bias = node.inputs[static_cast<size_t>(group.bias)].dtype() == DType::f32;
+  }
+  const Node& contraction = *group.contraction;
+  return contraction.is(op::conv) ? make_conv(conv_problem(contraction), epilogue, context)
+                                  : make_matmul(matmul_problem(contraction), epilogue, context);
+}
+
 WAFER_KERNEL(conv) {
   return make_conv(conv_problem(node), {}, context);
 }

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "wafer/ir/type.h"
+#include "wafer/pass/epilogue.h"
 #include "wafer/runtime/kernel.h"
 
 // Convolutions and matrix products: who computes them, and what may be fused behind them.
@@ -13,6 +14,7 @@ struct Epilogue {
   int bias = -1;      // [output channels] of a convolution, [columns] of a product; dtype of y
   int residual = -1;  // a value of the result's type
   bool relu = false;
+  bool wide_bias = false;  // the bias is f32, whatever y is
 
   bool empty() const { return bias < 0 && residual < 0 && !relu; }
 };
@@ -42,6 +44,10 @@ Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelC
 // The problem that a conv, conv_input_gradient or conv_weight_gradient (matmul) node states.
 ConvProblem conv_problem(const Node& node);
 MatmulProblem matmul_problem(const Node& node);
+
+// The step of a `fused` node that holds a contraction and its epilogue.
+Step make_contraction_group(const Node& node, const ContractionGroup& group,
+                            KernelContext& context);
 
 // By oneDNN; null where it cannot, or only by its reference code.
 namespace onednn {

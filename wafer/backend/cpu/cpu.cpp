@@ -54,7 +54,8 @@ class CpuTarget : public Target {
     auto start = std::chrono::steady_clock::now();
     if (options.threads > 0) set_thread_count(options.threads);
     LowerOptions lowering{.channels_last = true,
-                          .fuse_elementwise = find_kernel(op::fused) != nullptr,
+                          .fuse_elementwise = true,
+                          .fuse_epilogues = true,
                           .fold_constants = true};
     auto program = make_host_program(lower(graph, *this, lowering), *this, find_kernel);
     program->compile_seconds =
@@ -74,7 +75,8 @@ class CpuDevice : public HostDevice, public PeakProbe {
     return {.name = "cpu",
             .description = text,
             .threads = thread_count(),
-            .memory_bytes = pages * static_cast<size_t>(sysconf(_SC_PAGESIZE))};
+            .memory_bytes = pages * static_cast<size_t>(sysconf(_SC_PAGESIZE)),
+            .fast_bf16 = multiplies_bf16()};
   }
   const Target& target() const override {
     return target_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "wafer/backend/cpu/contraction.h"
 #include "wafer/backend/cpu/simd/block.h"
 #include "wafer/base/threads.h"
 
@@ -542,6 +543,7 @@ Step elementwise_step(const Node& node, KernelContext& context) {
 }
 
 WAFER_KERNEL(fused) {
+  if (auto group = contraction_group(node)) return make_contraction_group(node, *group, context);
   return elementwise_step(node, context);
 }
 

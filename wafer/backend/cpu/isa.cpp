@@ -10,6 +10,10 @@
 #ifdef WAFER_X86
 #include <cpuid.h>
 #endif
+#if defined(WAFER_X86) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace wafer::cpu {
 
@@ -48,6 +52,17 @@ bool leaf7(unsigned subleaf, int which, int bit) {
   return (r[static_cast<size_t>(which)] >> bit) & 1u;
 }
 #endif
+
+// AMX's tile registers are too large to be saved for every thread: Linux wants to be asked first.
+bool may_use_tiles() {
+#if defined(WAFER_X86) && defined(__linux__)
+  constexpr long request_permission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long tile_data = 18;
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
+}
 
 std::string read_cpu_name() {
   std::ifstream file("/proc/cpuinfo");
@@ -88,8 +103,16 @@ bool has_avx512_bf16() {
 
 bool has_amx_bf16() {
 #ifdef WAFER_X86
-  static const bool has = leaf7(0, 3, 22) && leaf7(0, 3, 24);
+  static const bool has = leaf7(0, 3, 22) && leaf7(0, 3, 24) && may_use_tiles();
   return has && isa() == Isa::avx512;
+#else
+  return false;
+#endif
+}
+
+bool multiplies_bf16() {
+#ifdef WAFER_ONEDNN
+  return has_avx512_bf16() || has_amx_bf16();
 #else
   return false;
 #endif

@@ -12,9 +12,12 @@ Isa isa();
 std::string_view name(Isa isa);
 
 // CPU features beyond the instruction sets, as CPUID tells (the model number may be masked in a
-// virtual machine). False too where WAFER_ISA caps below avx512.
+// virtual machine). False too where WAFER_ISA caps below avx512, and of AMX where the operating
+// system does not let this process use its registers, which is asked once.
 bool has_avx512_bf16();
 bool has_amx_bf16();
+// True where this build has kernels that use one of them (oneDNN's).
+bool multiplies_bf16();
 
 // "AMD EPYC 9B14", from /proc/cpuinfo; the architecture where that says nothing.
 const std::string& cpu_name();

@@ -39,13 +39,13 @@ Step normalise(const Node& node, KernelContext& context, bool rms) {
   Rows space(node.outputs[0], node);
   auto epsilon = static_cast<float>(node.attr<LayerNormAttrs>().epsilon);
   bool weighted = node.inputs.size() > 1, biased = node.inputs.size() > 2;
-  Floats floats(node.outputs[0].dtype);
+  Floats floats(node.outputs[0].dtype), statistics(node.outputs[1].dtype);
   auto* row = normalise_row_kernel();
   return [=](const StepArgs& args) {
     int64_t n = space.n;
     std::vector<float> weight_memory, bias_memory;
-    const float* weight = vector_of(floats, args, 1, weighted, n, weight_memory);
-    const float* bias = vector_of(floats, args, 2, biased, n, bias_memory);
+    const float* weight = vector_of(statistics, args, 1, weighted, n, weight_memory);
+    const float* bias = vector_of(statistics, args, 2, biased, n, bias_memory);
     void* means = rms ? nullptr : args.out[1];
     void* inverses = rms ? args.out[1] : args.out[2];
     parallel_for(
@@ -57,8 +57,8 @@ Step normalise(const Node& node, KernelContext& context, bool rms) {
                 args.out[0] ? floats.place(args.out[0], r * n, buffer.data()) : buffer.data();
             RowStatistics s = row(x, weight, bias, y, n, epsilon, rms);
             if (args.out[0]) floats.write(args.out[0], r * n, n, y);
-            if (means) floats.set(means, r, s.mean);
-            if (inverses) floats.set(inverses, r, s.inverse);
+            if (means) statistics.set(means, r, s.mean);
+            if (inverses) statistics.set(inverses, r, s.inverse);
           }
         });
   };
@@ -71,7 +71,7 @@ Step normalise_gradient(const Node& node, KernelContext& context, bool rms) {
   Rows space(node.outputs[0], node);
   size_t inverse_at = rms ? 2 : 3, weight_at = inverse_at + 1;
   bool weighted = node.inputs.size() > weight_at, biased = weighted && !rms;
-  Floats floats(node.outputs[0].dtype);
+  Floats floats(node.outputs[0].dtype), statistics(node.inputs[inverse_at].dtype());
   auto* row = normalise_row_gradient_kernel();
   // Each part of the rows sums gradients of its own; how many there are depends on the shape alone.
   int64_t parts = std::clamp<int64_t>(space.rows * space.n / grain_elements, 1,
@@ -80,7 +80,7 @@ Step normalise_gradient(const Node& node, KernelContext& context, bool rms) {
   return [=](const StepArgs& args) {
     int64_t n = space.n;
     std::vector<float> weight_memory;
-    const float* weight = vector_of(floats, args, weight_at, weighted, n, weight_memory);
+    const float* weight = vector_of(statistics, args, weight_at, weighted, n, weight_memory);
     auto* sums = reinterpret_cast<float*>(args.scratch);
     parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
       std::vector<float> buffer(static_cast<size_t>(3 * n));
@@ -93,7 +93,8 @@ Step normalise_gradient(const Node& node, KernelContext& context, bool rms) {
           const float* x = floats.read(args.in[1], r * n, n, buffer.data() + n);
           float* to = args.out[0] ? floats.place(args.out[0], r * n, buffer.data() + 2 * n)
                                   : buffer.data() + 2 * n;
-          RowStatistics s{rms ? 0 : floats.get(args.in[2], r), floats.get(args.in[inverse_at], r)};
+          RowStatistics s{rms ? 0 : statistics.get(args.in[2], r),
+                          statistics.get(args.in[inverse_at], r)};
           row(g, x, weight, s, to, by_weight, by_bias, n, rms);
           if (args.out[0]) floats.write(args.out[0], r * n, n, to);
         }
@@ -107,7 +108,7 @@ Step normalise_gradient(const Node& node, KernelContext& context, bool rms) {
         double total = 0;
         for (int64_t part = 0; part < parts; ++part)
           total += static_cast<double>(sums[(2 * part + which) * n + i]);
-        floats.set(out, i, static_cast<float>(total));
+        statistics.set(out, i, static_cast<float>(total));
       }
     }
   };

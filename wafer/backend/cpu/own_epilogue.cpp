@@ -9,7 +9,15 @@ template <class T>
 void apply_typed(const Epilogue& epilogue, const Type& y, int bias_axis, const StepArgs& args) {
   using Wide = std::conditional_t<(sizeof(T) < 4), float, T>;
   T* result = args.output<T>(0);
-  const T* bias = epilogue.bias < 0 ? nullptr : args.input<T>(static_cast<size_t>(epilogue.bias));
+  std::vector<Wide> bias;
+  if (epilogue.bias >= 0) {
+    auto at = static_cast<size_t>(epilogue.bias);
+    bias.resize(static_cast<size_t>(y.shape.size(bias_axis)));
+    for (size_t i = 0; i < bias.size(); ++i) {
+      bias[i] = epilogue.wide_bias ? static_cast<Wide>(args.input<float>(at)[i])
+                                   : static_cast<Wide>(args.input<T>(at)[i]);
+    }
+  }
   const T* residual =
       epilogue.residual < 0 ? nullptr : args.input<T>(static_cast<size_t>(epilogue.residual));
   int64_t channels = y.shape.size(bias_axis);
@@ -17,7 +25,7 @@ void apply_typed(const Epilogue& epilogue, const Type& y, int bias_axis, const S
   parallel_for(y.elements(), 1 << 14, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       auto value = static_cast<Wide>(result[i]);
-      if (bias != nullptr) value += static_cast<Wide>(bias[i / stride % channels]);
+      if (!bias.empty()) value += bias[static_cast<size_t>(i / stride % channels)];
       if (residual != nullptr) value += static_cast<Wide>(residual[i]);
       if (epilogue.relu && value < Wide(0)) value = Wide(0);
       result[i] = static_cast<T>(value);

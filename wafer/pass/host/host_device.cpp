@@ -42,6 +42,11 @@ void HostDevice::give_arena(std::shared_ptr<Storage> arena) {
   arenas_.push_back(std::move(arena));
 }
 
+void HostDevice::trim() {
+  std::lock_guard lock(mutex_);
+  arenas_.clear();
+}
+
 void HostDevice::run(const Artifact& artifact, std::span<const std::shared_ptr<Storage>> inputs,
                      std::span<const std::shared_ptr<Storage>> outputs,
                      const RunObserver* observer) {

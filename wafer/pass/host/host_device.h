@@ -17,6 +17,7 @@ class HostDevice : public Device {
   void run(const Artifact& artifact, std::span<const std::shared_ptr<Storage>> inputs,
            std::span<const std::shared_ptr<Storage>> outputs, const RunObserver* observer) override;
   void synchronize() override {}
+  void trim() override;
 
  private:
   std::shared_ptr<Storage> take_arena(size_t bytes);

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "wafer/op/op.h"
+#include "wafer/pass/epilogue.h"
 #include "wafer/pass/host/control_flow.h"
 
 namespace wafer {
@@ -164,7 +165,8 @@ class HostProgram::Planner {
 
   // An element-wise step may write over an operand that it reads at the same place.
   bool may_overwrite(const Node& node, const Type& output, const Tensor& input) const {
-    bool elementwise = node.op->elementwise || node.is(op::fused);
+    bool elementwise =
+        node.op->elementwise || (node.is(op::fused) && !contraction_group(node).has_value());
     return elementwise && input.shape() == output.shape && input.type().layout == output.layout &&
            bits(input.dtype()) == bits(output.dtype);
   }

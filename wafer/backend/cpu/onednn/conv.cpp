@@ -47,7 +47,8 @@ dnnl::convolution_forward::primitive_desc forward(const ConvProblem& p, const Ep
   Arguments a(p);
   Desc bias;
   if (epilogue.bias >= 0) {
-    bias = Desc({p.y.shape.size(1)}, data_type(p.y.dtype), dnnl::memory::format_tag::a);
+    DType dtype = epilogue.wide_bias ? DType::f32 : p.y.dtype;
+    bias = Desc({p.y.shape.size(1)}, data_type(dtype), dnnl::memory::format_tag::a);
   }
   return {engine(),
           dnnl::prop_kind::forward_training,

@@ -36,7 +36,7 @@ Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext
   if (epilogue.bias >= 0) {
     std::vector<int64_t> sizes(static_cast<size_t>(y.get_ndims()), 1), strides = y.get_strides();
     sizes.back() = y.get_dims().back();
-    bias = Desc(sizes, data_type(p.y.dtype), strides);
+    bias = Desc(sizes, data_type(epilogue.wide_bias ? DType::f32 : p.y.dtype), strides);
   }
   dnnl::primitive_attr attributes = with_epilogue(epilogue, y);
   dnnl::matmul::primitive_desc pd =

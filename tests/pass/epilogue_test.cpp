@@ -1,0 +1,155 @@
+#include "wafer/pass/epilogue.h"
+
+#include "tests/pass/run_graph.h"
+#include "wafer/op/op.h"
+#include "wafer/op/reduce.h"
+#include "wafer/pass/pool.h"
+#include "wafer/pass/precision.h"
+
+namespace wafer {
+namespace {
+using namespace testing;
+
+Tensor input(DType dtype, const Shape& shape, const char* name = "x") {
+  return make_input({dtype, shape}, name);
+}
+
+size_t count(const Graph& graph, const OpDef& op) {
+  size_t result = 0;
+  for (const Node* node : topological_order(graph)) result += node->is(op);
+  return result;
+}
+
+// The first output of a node that some other node reads.
+Tensor handle_of(const Graph& graph, const Node& wanted) {
+  for (const Node* node : topological_order(graph)) {
+    for (const Tensor& value : node->inputs) {
+      if (&value.node() == &wanted && value.index() == 0) return value;
+    }
+  }
+  return {};
+}
+
+// The one group of the graph.
+ContractionGroup group_of(const Graph& graph) {
+  for (const Node* node : topological_order(graph)) {
+    if (auto group = contraction_group(*node)) return *group;
+  }
+  ADD_FAILURE() << print(graph);
+  return {};
+}
+
+TEST(Epilogue, BiasResidualAndReluGoBehindAConvolution) {
+  Tensor x = input(DType::f32, {2, 3, 5, 5}), w = input(DType::f32, {3, 3, 3, 3}, "w");
+  Tensor b = input(DType::f32, {3}, "b");
+  Tensor y = relu(conv(x, w, b, {.padding = {1}}) + x);
+  Graph graph = fuse_epilogues({{x, w, b}, {y}, {}});
+  verify(graph);
+  ContractionGroup group = group_of(graph);
+  EXPECT_TRUE(group.contraction->is(op::conv));
+  EXPECT_EQ(group.bias, 2);
+  EXPECT_EQ(group.residual, 3);
+  EXPECT_TRUE(group.relu);
+  EXPECT_EQ(count(graph, op::add), 0u) << print(graph);
+}
+
+TEST(Epilogue, WhatIsReadElsewhereIsKept) {
+  Tensor x = input(DType::f32, {4, 8}), w = input(DType::f32, {8, 8}, "w");
+  Tensor b = input(DType::f32, {8}, "b");
+  Tensor before = linear(x, w, b);
+  Graph graph = fuse_epilogues({{x, w, b}, {relu(before), before * 2.0}, {}});
+  verify(graph);
+  EXPECT_FALSE(group_of(graph).relu);
+  EXPECT_EQ(group_of(graph).bias, 2);
+  EXPECT_EQ(count(graph, op::relu), 1u);
+}
+
+TEST(Epilogue, ABiasOfRowsIsNoBias) {
+  Tensor x = input(DType::f32, {8, 8}), w = input(DType::f32, {8, 8}, "w");
+  Tensor rows = input(DType::f32, {8, 1}, "rows");
+  Graph graph = fuse_epilogues({{x, w, rows}, {matmul(x, w) + rows}, {}});
+  EXPECT_EQ(count(graph, op::fused), 0u) << print(graph);
+}
+
+TEST(Epilogue, ProductsOfSeveralDimensionsKeepTheirShape) {
+  Tensor x = input(DType::f32, {2, 5, 8}), w = input(DType::f32, {17, 8}, "w");
+  Tensor b = input(DType::f32, {17}, "b"), r = input(DType::f32, {2, 5, 17}, "r");
+  Graph graph{{x, w, b, r}, {relu(linear(x, w, b) + r)}, {}};
+  Graph fused = fuse_epilogues(graph);
+  verify(fused);
+  EXPECT_EQ(group_of(fused).residual, 3) << print(fused);
+  EXPECT_EQ(fused.outputs[0].shape(), (Shape{2, 5, 17}));
+  Values inputs = random_values(graph, 5);
+  expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "3-d");
+}
+
+// With every part on and off, both layouts of the input's channels, by whatever kernel there is.
+TEST(Epilogue, AgreesWithTheReference) {
+  uint64_t seed = 0;
+  for (int64_t channels : {1, 3, 17}) {
+    for (int64_t batch : {1, 7, 64}) {
+      for (int parts = 0; parts < 8; ++parts) {
+        Tensor x = input(DType::f32, {batch, channels, 6, 5});
+        Tensor w = input(DType::f32, {17, channels, 3, 3}, "w"), b = input(DType::f32, {17}, "b");
+        Tensor r = input(DType::f32, {batch, 17, 6, 5}, "r");
+        Tensor flat_w = input(DType::f32, {10, 17 * 30}, "v"), c = input(DType::f32, {10}, "c");
+        Tensor y = conv(x, w, parts & 1 ? b : Tensor(), {.padding = {1}});
+        if (parts & 2) y = y + r;
+        if (parts & 4) y = relu(y);
+        Tensor z = linear(flatten(y, 1), flat_w, parts & 1 ? c : Tensor());
+        if (parts & 4) z = relu(z);
+        Graph graph{{x, w, b, r, flat_w, c}, {y * 1.5, z}, {}};
+        Values inputs = random_values(graph, ++seed);
+        std::string what = str(channels, " channels, batch ", batch, ", parts ", parts);
+        expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5,
+                    what);
+        Graph lowered = apply_precision(graph, Precision::bf16);
+        expect_near(run_graph(lowered, inputs, "cpu"), run_graph(lowered, inputs, "reference"),
+                    0.02, what + ", bf16");
+      }
+    }
+  }
+}
+
+TEST(Pool, MasksAndSumsOfGradientsGoToTheSource) {
+  for (int64_t kernel : {2, 3}) {
+    for (int64_t padding : {0, 1}) {
+      Tensor x = input(DType::f32, {7, 17, 9, 8}), b = input(DType::f32, {17}, "b");
+      Tensor bias = reshape(b, std::vector<int64_t>{1, 17, 1, 1});
+      Tensor y = max_pool2d(relu(x + bias), kernel, 2, padding);
+      Tensor loss = reduce_sum(y * y);
+      Graph graph{{x, b}, gradient({loss}, {scalar_like(loss, 1)}, {x, b}), {}};
+      Graph moved = mask_pooled_gradients(graph);
+      verify(moved);
+      for (const Node* node : topological_order(moved)) {
+        bool behind = !node->is(op::where) || node->inputs[1].type() == y.type();
+        bool at_source =
+            !node->is(op::reduce_sum) || !node->inputs[0].node().is(op::max_pool_gradient);
+        EXPECT_TRUE(behind && at_source) << print(moved);
+      }
+      Values inputs = random_values(graph, static_cast<uint64_t>(kernel));
+      // The reference runs the same passes; before them the graph is run op by op.
+      Values plain;
+      {
+        Graph kept = graph;
+        for (const Node* node : topological_order(graph)) {
+          if (node->is(op::relu)) kept.outputs.push_back(handle_of(graph, *node));
+        }
+        plain = run_graph(kept, inputs, "reference");
+        plain.resize(graph.outputs.size());
+      }
+      expect_near(run_graph(graph, inputs, "cpu"), plain, 1e-5,
+                  str("kernel ", kernel, ", padding ", padding));
+    }
+  }
+}
+
+TEST(Pool, AReluThatIsReadElsewhereStays) {
+  Tensor x = input(DType::f32, {2, 3, 4, 4});
+  Tensor h = relu(x);
+  Graph graph{{x}, {max_pool2d(h, 2), reduce_sum(h)}, {}};
+  EXPECT_TRUE(structurally_equal(mask_pooled_gradients(graph), graph));
+}
+
+}  // namespace
+}  // namespace wafer

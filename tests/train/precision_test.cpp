@@ -1,0 +1,80 @@
+#include <gtest/gtest.h>
+
+#include "tests/io/helpers.h"
+#include "tests/train/helpers.h"
+#include "wafer/train/trainer.h"
+
+namespace wafer {
+namespace {
+using testing::blobs;
+using testing::Mlp;
+using testing::weights;
+
+FitOptions with_precision(Precision precision) {
+  FitOptions options;
+  options.epochs = 12;
+  options.batch_size = 16;
+  options.progress = false;
+  options.precision = precision;
+  return options;
+}
+
+TEST(Precision, TrainsInBf16AsWellAsInF32) {
+  for (Precision precision : {Precision::f32, Precision::bf16}) {
+    Mlp model;
+    Trainer trainer(model, nn::cross_entropy, optim::Adam{{.lr = 1e-2}});
+    FitResult fit = trainer.fit(blobs(120), blobs(60, 1), with_precision(precision));
+    EXPECT_EQ(fit.precision, precision);
+    EXPECT_EQ(trainer.precision(), precision);
+    EXPECT_GT(*fit.epochs.back().validation_accuracy, 0.95);
+    eval::Report report = trainer.evaluate(blobs(90, 2));
+    EXPECT_EQ(report.precision, name(precision));
+    EXPECT_GT(*report.splits[0].accuracy, 0.95);
+    for (const auto& slot : model.named_parameters()) EXPECT_EQ(slot.value->dtype(), DType::f32);
+  }
+}
+
+TEST(Precision, PartsOfABatchAddUpInF32) {
+  auto train = [](int64_t parts) {
+    Mlp model;
+    FitOptions options = with_precision(Precision::bf16);
+    options.accumulate = parts;
+    Trainer trainer(model, nn::cross_entropy, optim::Adam{{.lr = 1e-2}});
+    return *trainer.fit(blobs(128), {}, options).epochs.back().train_loss;
+  };
+  EXPECT_NEAR(train(4), train(1), 0.02);
+}
+
+TEST(Precision, AutomaticIsChosenBeforeTheFirstStepAndSaysSo) {
+  Mlp model;
+  Trainer trainer(model, nn::cross_entropy, optim::Adam{{.lr = 1e-2}});
+  FitResult fit = trainer.fit(blobs(120), {}, with_precision(Precision::automatic));
+  EXPECT_NE(fit.precision, Precision::automatic);
+  EXPECT_NE(fit.precision_note.find(std::string(name(fit.precision))), std::string::npos);
+  // The trial leaves no trace in the weights.
+  Mlp other;
+  Trainer again(other, nn::cross_entropy, optim::Adam{{.lr = 1e-2}});
+  again.fit(blobs(120), {}, with_precision(fit.precision));
+  EXPECT_EQ(weights(model), weights(other));
+}
+
+TEST(Precision, AResumedRunKeepsItsChoice) {
+  testing::TemporaryFolder folder;
+  FitOptions options = with_precision(Precision::bf16);
+  options.run = folder.path();
+  options.epochs = 2;
+  Mlp model;
+  Trainer(model, nn::cross_entropy, optim::Adam{{.lr = 1e-2}}).fit(blobs(120), {}, options);
+  options.precision = Precision::automatic;
+  options.resume = true;
+  options.epochs = 3;
+  Mlp resumed;
+  Trainer trainer(resumed, nn::cross_entropy, optim::Adam{{.lr = 1e-2}});
+  EXPECT_EQ(trainer.fit(blobs(120), {}, options).precision, Precision::bf16);
+  options.precision = Precision::f32;
+  options.epochs = 4;
+  EXPECT_THROW(trainer.fit(blobs(120), {}, options), UserError);
+}
+
+}  // namespace
+}  // namespace wafer
