@@ -114,6 +114,29 @@ TEST(CpuPool, NotANumberWinsAndTheFirstOfEqualsWins) {
   }
 }
 
+// Two by two windows of bfloat16 are compared as whole numbers.
+TEST(CpuPool, Bfloat16InTheSameOrder) {
+  RandomStream random(5);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float inf = std::numeric_limits<float>::infinity();
+  const float kinds[] = {nan, -nan, inf, -inf, 0.0f, -0.0f, 1.0f, -1.0f, -2.5f, 3.0f};
+  PoolAttrs attrs{{2, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, true};
+  for (int64_t channels : {1, 3, 17, 32, 67}) {
+    for (uint32_t count : {6u, 10u}) {
+      Tensor x = variable(DType::bf16, {2, channels, 8, 9});
+      std::vector<BFloat16> values(static_cast<size_t>(x.elements()));
+      for (BFloat16& value : values)
+        value = static_cast<BFloat16>(kinds[10 - count + random.below(count)]);
+      auto pooled = make_node(op::max_pool, {x}, attrs);
+      compare(with_layouts(pooled[0], {last}, last), random, 1, {testing::bytes_of(values)});
+      Tensor g = make_input(pooled[0].type(), "g"), places = make_input(pooled[1].type(), "i");
+      Tensor dx = make(op::max_pool_gradient, {g, places}, gradient_attrs(attrs, x.shape()));
+      compare(with_layouts(dx, {last, last}, last), random, 1,
+              {{}, random_places(places.type(), 4, random)});
+    }
+  }
+}
+
 TEST(CpuPool, EmptyBatch) {
   RandomStream random(4);
   PoolAttrs attrs{{2, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, true};

@@ -7,6 +7,7 @@
 #include "wafer/cli/model_argument.h"
 #include "wafer/eval/profile.h"
 #include "wafer/io/file.h"
+#include "wafer/pass/freeze.h"
 #include "wafer/runtime/peak.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/select/runner.h"
@@ -22,11 +23,25 @@ struct Arguments {
   std::string precision = "f32";
 };
 
+// With the model's weights as constants, as whoever only infers has them.
+Graph frozen_graph(const Objective& objective, const Type& input, Precision precision) {
+  auto device = default_device();
+  std::vector<std::shared_ptr<Storage>> weights;
+  auto take = [&](const Tensor& value) {
+    value.eval();
+    weights.push_back(device->allocate(value.type().bytes()));
+    device->copy_from_host(value.storage()->data(), *weights.back(), value.type().bytes());
+  };
+  for (const auto& slot : objective.module->named_parameters()) take(*slot.value);
+  for (const auto& slot : objective.module->named_buffers()) take(*slot.value);
+  Graph graph = inference_graph(*objective.module, objective.forward, input);
+  return freeze(graph, weights, *device, precision);
+}
+
 Graph graph_for(const Arguments& arguments, Precision precision, OpenedModel& opened) {
   Type input = with_batch(opened.input, arguments.model.batch_size);
   Objective objective = opened.objective();
-  if (arguments.infer)
-    return inference_graph(*objective.module, objective.forward, input, precision);
+  if (arguments.infer) return frozen_graph(objective, input, precision);
   StepOptions options;
   options.precision = precision;
   return train_step_graph(objective, optim::Adam(), options, input,

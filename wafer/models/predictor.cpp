@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "wafer/base/philox.h"
-#include "wafer/runtime/compile_cache.h"
+#include "wafer/pass/freeze.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/train/step.h"
 
@@ -40,17 +40,27 @@ std::vector<double> Predictor::run(const Tensor& inputs) {
   return rounded;
 }
 
-std::vector<double> Predictor::run_in(Precision precision, const Tensor& inputs) {
+const Artifact& Predictor::artifact_for(const Type& input, Precision precision) {
+  for (const Compiled& one : compiled_) {
+    if (one.input == input && one.precision == precision) return *one.artifact;
+  }
+  constexpr size_t most = 4;  // each holds the weights
+  if (compiled_.size() == most) compiled_.erase(compiled_.begin());
   nn::UnaryModule* module = model_.module.get();
   Graph graph = inference_graph(
-      *module, [module](const Tensor& x) { return (*module)(x); }, inputs.type(), precision);
-  auto artifact = compile_cached(*device_, graph);
-  auto arguments = weights_;
+      *module, [module](const Tensor& x) { return (*module)(x); }, input);
+  graph = freeze(graph, weights_, *device_, precision);
+  compiled_.push_back({input, precision, device_->target().compile(graph, {})});
+  return *compiled_.back().artifact;
+}
+
+std::vector<double> Predictor::run_in(Precision precision, const Tensor& inputs) {
+  const Artifact& artifact = artifact_for(inputs.type(), precision);
   inputs.eval();
-  arguments.push_back(inputs.storage());
-  auto outputs = execute(*device_, *artifact, arguments);
+  std::vector<std::shared_ptr<Storage>> arguments = {inputs.storage()};
+  auto outputs = execute(*device_, artifact, arguments);
   device_->synchronize();
-  const Type& type = artifact->outputs[0];
+  const Type& type = artifact.outputs[0];
   outputs_per_example_ = type.elements() / std::max<int64_t>(inputs.size(0), 1);
   std::vector<std::byte> bytes(type.bytes());
   device_->copy_to_host(*outputs[0], bytes.data(), bytes.size());

@@ -24,12 +24,19 @@ class Predictor {
   Precision precision() const { return precision_; }
 
  private:
+  struct Compiled {
+    Type input;
+    Precision precision;
+    std::shared_ptr<const Artifact> artifact;
+  };
   std::vector<double> run_in(Precision precision, const Tensor& inputs);
+  const Artifact& artifact_for(const Type& input, Precision precision);
 
   Model& model_;
   std::shared_ptr<Device> device_;
   Precision precision_;
   std::vector<std::shared_ptr<Storage>> weights_;
+  std::vector<Compiled> compiled_;  // the latest last; weights are part of them
   int64_t outputs_per_example_ = 0;
 };
 

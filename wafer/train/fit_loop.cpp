@@ -116,7 +116,7 @@ void FitLoop::prepare() {
 
 // Some steps on one batch from the initial weights; the state is made anew after it.
 FitLoop::Trial FitLoop::try_precision(Precision precision, const data::Batch& batch) {
-  constexpr int steps = 4;
+  constexpr int steps = 3;
   step_options_.precision = precision;
   compiled_for_ = -1;
   trainer_.start(step_options_);

@@ -6,13 +6,25 @@
 
 namespace wafer::cpu {
 
+namespace {
+const void* constant_values(const Tensor& value) {
+  const Node& node = value.node();
+  bool here = node.is(op::constant) && node.values[0]->on_host();
+  return here ? node.values[0]->data() : nullptr;
+}
+}  // namespace
+
 ConvProblem conv_problem(const Node& node) {
   auto with = [&](const auto& a, const Type& x, const Type& weight, const Type& y) {
     return ConvProblem{x, weight, y, a.stride, a.padding_low, a.padding_high, a.dilation, a.groups};
   };
   const Type &first = node.inputs[0].type(), &second = node.inputs[1].type();
   const Type& result = node.outputs[0];
-  if (node.is(op::conv)) return with(node.attr<ConvAttrs>(), first, second, result);
+  if (node.is(op::conv)) {
+    ConvProblem problem = with(node.attr<ConvAttrs>(), first, second, result);
+    problem.weight_values = constant_values(node.inputs[1]);
+    return problem;
+  }
   const auto& attrs = node.attr<ConvGradientAttrs>();
   if (node.is(op::conv_input_gradient)) return with(attrs, result, second, first);
   return with(attrs, first, result, second);
@@ -20,8 +32,8 @@ ConvProblem conv_problem(const Node& node) {
 
 MatmulProblem matmul_problem(const Node& node) {
   const auto& attrs = node.attr<MatmulAttrs>();
-  return {node.inputs[0].type(), node.inputs[1].type(), node.outputs[0], attrs.transpose_a,
-          attrs.transpose_b};
+  return {node.inputs[0].type(), node.inputs[1].type(), node.outputs[0],
+          attrs.transpose_a,     attrs.transpose_b,     constant_values(node.inputs[1])};
 }
 
 namespace {
@@ -80,8 +92,14 @@ Step make_contraction_group(const Node& node, const ContractionGroup& group,
     epilogue.wide_bias = node.inputs[static_cast<size_t>(group.bias)].dtype() == DType::f32;
   }
   const Node& contraction = *group.contraction;
-  return contraction.is(op::conv) ? make_conv(conv_problem(contraction), epilogue, context)
-                                  : make_matmul(matmul_problem(contraction), epilogue, context);
+  if (contraction.is(op::conv)) {
+    ConvProblem problem = conv_problem(contraction);
+    problem.weight_values = constant_values(node.inputs[1]);
+    return make_conv(problem, epilogue, context);
+  }
+  MatmulProblem problem = matmul_problem(contraction);
+  problem.b_values = constant_values(node.inputs[1]);
+  return make_matmul(problem, epilogue, context);
 }
 
 WAFER_KERNEL(conv) {

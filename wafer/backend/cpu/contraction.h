@@ -24,6 +24,8 @@ struct ConvProblem {
   Type x, weight, y;  // [batch, in, ...], [out, in / groups, kernel...], [batch, out, ...]
   std::vector<int64_t> stride, padding_low, padding_high, dilation;
   int64_t groups = 1;
+  // The weight's memory, where it is a constant of the program.
+  const void* weight_values = nullptr;
 
   size_t spatial() const { return stride.size(); }
 };
@@ -32,6 +34,7 @@ struct ConvProblem {
 struct MatmulProblem {
   Type a, b, y;
   bool transpose_a = false, transpose_b = false;
+  const void* b_values = nullptr;  // the memory of b, where it is a constant of the program
 };
 
 // Inputs of the steps: x and weight; y's gradient and weight; x and y's gradient; a and b; then

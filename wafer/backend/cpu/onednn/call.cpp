@@ -77,6 +77,17 @@ Program::Argument Program::in_layout(const Argument& argument, const dnnl::memor
   return reordered;
 }
 
+Program::Argument Program::in_layout(const Argument& argument, const dnnl::memory::desc& wanted,
+                                     const void* values) {
+  if (values == nullptr || argument.desc == wanted) return in_layout(argument, wanted);
+  constants_.push_back(allocate_host(wanted.get_size()));
+  dnnl::memory from(argument.desc, engine(), const_cast<void*>(values));
+  dnnl::memory to(wanted, engine(), constants_.back()->data());
+  dnnl::reorder(from, to).execute(stream(), from, to);
+  stream().wait();
+  return {argument.id, wanted, Place::constant, constants_.size() - 1};
+}
+
 void Program::add_reorder(const Argument& from, const Argument& to) {
   dnnl::reorder::primitive_desc pd(engine(), from.desc, engine(), to.desc, own_scratchpad());
   Argument source = from, target = to;
@@ -95,7 +106,7 @@ Step Program::step(KernelContext& context, const char* implementation) && {
   context.scratch_bytes = scratch_bytes_;
   context.kernel = str("onednn:", implementation);
   auto calls = std::make_shared<const std::vector<Call>>(std::move(calls_));
-  return [calls, threads = threads_](const StepArgs& args) {
+  return [calls, constants = std::move(constants_), threads = threads_](const StepArgs& args) {
     ThreadScope scope(threads);
     for (const Call& call : *calls) {
       // Memory objects are made in each run, as runs of one artifact may overlap.
@@ -104,9 +115,10 @@ Step Program::step(KernelContext& context, const char* implementation) && {
       memories.reserve(call.arguments.size());
       handles.reserve(call.arguments.size());
       for (const Argument& argument : call.arguments) {
-        void* data = argument.place == Place::input    ? args.in[argument.at]
-                     : argument.place == Place::output ? args.out[argument.at]
-                                                       : args.scratch + argument.at;
+        void* data = argument.place == Place::input      ? args.in[argument.at]
+                     : argument.place == Place::output   ? args.out[argument.at]
+                     : argument.place == Place::constant ? constants[argument.at]->data()
+                                                         : args.scratch + argument.at;
         memories.emplace_back(argument.desc, engine(), data);
         handles.push_back({argument.id, memories.back().get()});
       }

@@ -2,6 +2,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
 
+#include "wafer/ir/storage.h"
 #include "wafer/ir/type.h"
 #include "wafer/runtime/kernel.h"
 
@@ -36,12 +37,12 @@ class Program {
   // Its primitives are made in a ThreadScope of as many threads.
   explicit Program(int threads) : threads_(threads) {}
 
-  enum class Place { input, output, scratch };
+  enum class Place { input, output, scratch, constant };
   struct Argument {
     int id;  // DNNL_ARG_...
     dnnl::memory::desc desc;
     Place place;
-    size_t at;  // index of the input or output, offset in the scratch
+    size_t at;  // index of the input, output or constant, offset in the scratch
   };
 
   // An argument in scratch of its own.
@@ -49,6 +50,9 @@ class Program {
   // The argument in the layout `wanted`: as it is, or reordered into scratch before what is added
   // next.
   Argument in_layout(const Argument& argument, const dnnl::memory::desc& wanted);
+  // The same where the argument's values are known: reordered now, once.
+  Argument in_layout(const Argument& argument, const dnnl::memory::desc& wanted,
+                     const void* values);
   // Adds a primitive with its arguments and the scratchpad it asks for.
   void add(const dnnl::primitive& primitive, std::vector<Argument> arguments,
            const dnnl::memory::desc& scratchpad);
@@ -64,6 +68,7 @@ class Program {
   };
   int threads_;
   std::vector<Call> calls_;
+  std::vector<std::shared_ptr<Storage>> constants_;
   size_t scratch_bytes_ = 0;
 };
 

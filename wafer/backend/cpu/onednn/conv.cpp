@@ -72,8 +72,8 @@ Step make_conv(const ConvProblem& p, const Epilogue& epilogue, KernelContext& co
   auto pd = forward(p, epilogue, with_epilogue(epilogue, plain(p.y)));
   if (!pd || !is_fast(pd.impl_info_str())) return {};
   Program program(threads);
-  auto weight =
-      program.in_layout({DNNL_ARG_WEIGHTS, plain_weight(p), Place::input, 1}, pd.weights_desc());
+  auto weight = program.in_layout({DNNL_ARG_WEIGHTS, plain_weight(p), Place::input, 1},
+                                  pd.weights_desc(), p.weight_values);
   std::vector<Program::Argument> arguments = {{DNNL_ARG_SRC, plain(p.x), Place::input, 0},
                                               weight,
                                               {DNNL_ARG_DST, plain(p.y), Place::output, 0}};

@@ -39,15 +39,20 @@ Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext
     bias = Desc(sizes, data_type(epilogue.wide_bias ? DType::f32 : p.y.dtype), strides);
   }
   dnnl::primitive_attr attributes = with_epilogue(epilogue, y);
+  // A constant may lie as oneDNN likes best.
+  Desc plain_b = b;
+  if (p.b_values != nullptr)
+    b = Desc(b.get_dims(), b.get_data_type(), dnnl::memory::format_tag::any);
   dnnl::matmul::primitive_desc pd =
       epilogue.bias >= 0
           ? dnnl::matmul::primitive_desc(engine(), a, b, bias, y, attributes, /*allow_empty=*/true)
           : dnnl::matmul::primitive_desc(engine(), a, b, y, attributes, /*allow_empty=*/true);
   if (!pd || !is_fast(pd.impl_info_str())) return {};
   Program program(threads);
-  std::vector<Program::Argument> arguments = {{DNNL_ARG_SRC, a, Place::input, 0},
-                                              {DNNL_ARG_WEIGHTS, b, Place::input, 1},
-                                              {DNNL_ARG_DST, y, Place::output, 0}};
+  auto weight = program.in_layout({DNNL_ARG_WEIGHTS, plain_b, Place::input, 1}, pd.weights_desc(),
+                                  p.b_values);
+  std::vector<Program::Argument> arguments = {
+      {DNNL_ARG_SRC, a, Place::input, 0}, weight, {DNNL_ARG_DST, y, Place::output, 0}};
   add_epilogue(epilogue, bias, y, arguments);
   program.add(dnnl::matmul(pd), arguments, pd.scratchpad_desc());
   return std::move(program).step(context, pd.impl_info_str());

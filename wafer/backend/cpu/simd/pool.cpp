@@ -39,10 +39,10 @@ struct BF16 {
 };
 
 // Runs body(channel, reader, writer of VFloat, reader and writer of bytes) over registers of
-// channels; the last, partial one goes through a buffer.
+// channels from the first; the last, partial one goes through a buffer.
 template <class E, class Body>
-[[gnu::always_inline]] inline void over_channels(int64_t channels, Body body) {
-  int64_t c = 0;
+[[gnu::always_inline]] inline void over_channels(int64_t channels, Body body, int64_t first = 0) {
+  int64_t c = first;
   for (; c + lanes <= channels; c += lanes) {
     body(
         c, [](const typename E::T* from) { return E::read(from); },
@@ -88,6 +88,58 @@ bool is_two_by_two(const PoolGeometry& g) {
          w.stride == 2 && w.low == 0 && w.dilation == 1 && 2 * w.out <= w.in;
 }
 
+// Whole registers of bfloat16, for pools that only pick elements and so need no f32.
+constexpr int words = register_bytes / 2;
+using VWords = uint16_t __attribute__((vector_size(register_bytes)));
+using VShorts = int16_t __attribute__((vector_size(register_bytes)));
+using VPlaces = uint8_t __attribute__((vector_size(words)));
+
+// Whole numbers in the order of the numbers that the bits stand for: both zeros are 0, and every
+// NaN is the greatest.
+[[gnu::always_inline]] inline VShorts ordered(VWords bits) {
+  VShorts magnitude = reinterpret_cast<VShorts>(bits & uint16_t{0x7fff});
+  VShorts number = reinterpret_cast<VShorts>(bits) < int16_t{0} ? -magnitude : magnitude;
+  return magnitude > int16_t{0x7f80} ? VShorts{} + int16_t{0x7fff} : number;
+}
+
+// The greatest of four elements `step` and `line` apart, and its place; returns the channels done.
+[[gnu::always_inline]] inline int64_t greatest_words(const uint16_t* window, int64_t line,
+                                                     int64_t channels, uint16_t* to,
+                                                     uint8_t* places) {
+  int64_t c = 0;
+  for (; c + words <= channels; c += words) {
+    VWords best = load<VWords>(window + c);
+    VShorts rank = ordered(best), place{};
+    const uint16_t* others[] = {window + channels, window + line, window + line + channels};
+#pragma GCC unroll 3
+    for (int16_t k = 0; k < 3; ++k) {
+      VWords value = load<VWords>(others[k] + c);
+      VShorts its_rank = ordered(value);
+      VShorts wins = its_rank > rank;
+      best = wins ? value : best;
+      rank = wins ? its_rank : rank;
+      place = wins ? VShorts{} + static_cast<int16_t>(k + 1) : place;
+    }
+    store(to + c, best);
+    if (places != nullptr) store(places + c, __builtin_convertvector(place, VPlaces));
+  }
+  return c;
+}
+
+// One window's gradient to the two positions whose places are `left` and the one after it.
+[[gnu::always_inline]] inline int64_t spread_words(const uint16_t* gradient, const uint8_t* places,
+                                                   int16_t left, int64_t channels, uint16_t* to) {
+  int64_t c = 0;
+  for (; c + words <= channels; c += words) {
+    VShorts place = __builtin_convertvector(load<VPlaces>(places + c), VShorts);
+    VWords value = load<VWords>(gradient + c);
+    store(to + c, reinterpret_cast<VWords>(place == left) & value);
+    store(to + channels + c,
+          reinterpret_cast<VWords>(place == static_cast<int16_t>(left + 1)) & value);
+  }
+  return c;
+}
+
 // For is_two_by_two.
 template <class E>
 void max_pool_2x2(const PoolGeometry& g, const typename E::T* x, typename E::T* y, uint8_t* index,
@@ -101,15 +153,22 @@ void max_pool_2x2(const PoolGeometry& g, const typename E::T* x, typename E::T* 
       const auto* window = source + 2 * ow * channels;
       auto* to = y + (row * w.out + ow) * channels;
       auto* places = index == nullptr ? nullptr : index + (row * w.out + ow) * channels;
-      over_channels<E>(channels, [=](int64_t c, auto read, auto write, auto, auto write_place) {
-        VFloat best = read(window + c);
-        VInt place{};
-        take_greater(best, place, read(window + channels + c), 1);
-        take_greater(best, place, read(window + line + c), 2);
-        take_greater(best, place, read(window + line + channels + c), 3);
-        write(to + c, best);
-        if (places != nullptr) write_place(places + c, place);
-      });
+      int64_t done = 0;
+      if constexpr (sizeof(typename E::T) == 2) {
+        done = greatest_words(window, line, channels, to, places);
+      }
+      over_channels<E>(
+          channels,
+          [=](int64_t c, auto read, auto write, auto, auto write_place) {
+            VFloat best = read(window + c);
+            VInt place{};
+            take_greater(best, place, read(window + channels + c), 1);
+            take_greater(best, place, read(window + line + c), 2);
+            take_greater(best, place, read(window + line + channels + c), 3);
+            write(to + c, best);
+            if (places != nullptr) write_place(places + c, place);
+          },
+          done);
     }
   }
 }
@@ -172,12 +231,19 @@ void max_pool_gradient_2x2(const PoolGeometry& g, const typename E::T* gradient,
         const auto* source = gradient + from + ow * channels;
         const auto* places = index + from + ow * channels;
         auto* pair = to + 2 * ow * channels;
-        over_channels<E>(channels, [=](int64_t c, auto read, auto write, auto read_place, auto) {
-          VInt place = read_place(places + c);
-          VFloat value = read(source + c);
-          write(pair + c, place == splat(left) ? value : VFloat{});
-          write(pair + channels + c, place == splat(left + 1) ? value : VFloat{});
-        });
+        int64_t spread = 0;
+        if constexpr (sizeof(typename E::T) == 2) {
+          spread = spread_words(source, places, static_cast<int16_t>(left), channels, pair);
+        }
+        over_channels<E>(
+            channels,
+            [=](int64_t c, auto read, auto write, auto read_place, auto) {
+              VInt place = read_place(places + c);
+              VFloat value = read(source + c);
+              write(pair + c, place == splat(left) ? value : VFloat{});
+              write(pair + channels + c, place == splat(left + 1) ? value : VFloat{});
+            },
+            spread);
       }
       done = 2 * w.out * channels;
     }
