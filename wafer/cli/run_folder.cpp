@@ -87,7 +87,8 @@ void illustrate(eval::Report& report, const data::Dataset& dataset) {
 }
 
 void check_before_reading(Trainer& trainer, const TrainSettings& settings,
-                          const data::Splits& splits) {
+                          const models::Model& model, const data::Splits& splits) {
+  models::saved_graph(model);
   trainer.step_graph(splits.train, std::min(settings.batch_size, splits.train.size()));
 }
 
@@ -104,7 +105,7 @@ Outcome train_and_report(const TrainSettings& settings, const std::filesystem::p
       settings.model.ends_with(".toml") ? io::read_text_file(settings.model, 1 << 20) : "";
   auto trainer = make_trainer(settings, model);
   check_options(options, &splits.train);
-  check_before_reading(*trainer, settings, splits);
+  check_before_reading(*trainer, settings, model, splits);
   RunFolder run =
       path.empty() ? new_run_folder(settings, splits.description().name) : RunFolder{path};
   io::make_folder(run.path);

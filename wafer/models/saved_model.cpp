@@ -3,28 +3,82 @@
 #include <nlohmann/json.hpp>
 
 #include "wafer/io/safetensors.h"
-#include "wafer/models/toml.h"
+#include "wafer/nn/graph_module.h"
+#include "wafer/op/graph_json.h"
+#include "wafer/train/step.h"
 #include "wafer/train/tensor_file.h"
 
 namespace wafer::models {
 
 namespace {
-constexpr const char* version = "1";
+constexpr const char* version = "2";
+// Before the names of the graph's large constants, which lie beside the weights.
+const std::string constant_prefix = "wafer.graph.";
+
+// What the graph must give for the task: [batch, outputs], or [batch, length, outputs].
+void check_types(const Graph& graph, const DataSpec& spec, const std::string& where) {
+  auto batched = [&](std::vector<Dim> dims) {
+    const Type& input = graph.inputs.back().type();
+    Dim batch = input.shape.rank() > 0 ? input.shape[0] : Dim(1);
+    dims.insert(dims.begin(), batch);
+    return Shape(dims);
+  };
+  auto check = [&](const char* what, const Type& got, const Type& wanted) {
+    if (got.dtype == wanted.dtype && got.shape == wanted.shape) return;
+    throw UserError(where, str("the graph's ", what, " does not fit the description of the data"),
+                    {.got = str(got), .expected = str(wanted), .hint = ""});
+  };
+  check("input", graph.inputs.back().type(), {spec.input.dtype, batched(spec.input.shape.dims())});
+  std::vector<Dim> output{Dim(spec.outputs)};
+  if (spec.task == Task::next_token) output.insert(output.begin(), spec.input.shape[0]);
+  const Type& got = graph.outputs.at(0).type();
+  WAFER_REQUIRE(is_floating(got.dtype), where, "the graph's output is ", got,
+                "; expected numbers with a point");
+  check("output", got, {got.dtype, batched(output)});
+}
+
+// Sizes are known once the batch is: values that no memory could hold are found before one runs.
+void check_sizes(nn::UnaryModule& module, const DataSpec& spec) {
+  constexpr int64_t most = int64_t{1} << 40;
+  std::vector<Dim> dims = spec.input.shape.dims();
+  dims.insert(dims.begin(), Dim(1));
+  Tensor output = module(make_input({spec.input.dtype, Shape(dims)}, "input"));
+  for (const Node* node : topological_order({output})) {
+    for (const Type& type : node->outputs) {
+      WAFER_REQUIRE(type.shape.elements() <= most, "graph", "the ", node->op->name, " gives ", type,
+                    ", which is too large");
+    }
+  }
+}
+}  // namespace
+
+Graph saved_graph(const Model& model) {
+  nn::UnaryModule* module = model.module.get();
+  std::vector<Dim> dims = model.spec.input.shape.dims();
+  dims.insert(dims.begin(), Dim::symbol("batch"));
+  return inference_graph(*module, [module](const Tensor& x) { return (*module)(x); },
+                         {model.spec.input.dtype, Shape(dims)});
 }
 
 void save_model(const std::filesystem::path& path, const Model& model, const data::InputSpec& input,
                 const std::string& toml) {
-  nn::StateDict state = model.module->state_dict();
+  GraphText graph = write_graph(saved_graph(model));
   std::vector<NamedMemory> tensors;
-  for (const auto& [name, tensor] : state) {
+  auto add = [&](const std::string& name, const Tensor& tensor) {
     tensor.eval();
     tensors.push_back({name, tensor.type(), tensor.storage()->data()});
-  }
-  std::map<std::string, std::string> metadata = {{"wafer.model", version},
-                                                 {"model", model.name},
-                                                 {"options", nlohmann::json(model.options).dump()},
-                                                 {"toml", toml},
-                                                 {"input", input.to_json()}};
+  };
+  nn::StateDict state = model.module->state_dict();
+  for (const auto& [name, tensor] : state) add(name, tensor);
+  for (const auto& [name, tensor] : graph.tensors) add(constant_prefix + name, tensor);
+  std::map<std::string, std::string> metadata = {
+      {"wafer.model", version},
+      {"graph", graph.json},
+      {"parameters", std::to_string(model.module->named_parameters().size())},
+      {"model", model.name},
+      {"options", nlohmann::json(model.options).dump()},
+      {"toml", toml},
+      {"input", input.to_json()}};
   write_tensor_file(path, tensors, metadata);
 }
 
@@ -34,34 +88,52 @@ SavedModel load_model(const std::filesystem::path& path) {
   auto text = [&](const char* key) -> std::string {
     auto found = file.metadata().find(key);
     if (found == file.metadata().end()) {
-      throw UserError(where, str("is not a saved model: no '", key, "' in its metadata"),
-                      {.hint = "give a model.safetensors that `wafer train` wrote"});
+      throw UserError(
+          where, str("is not a saved model: no '", key, "' in its metadata"),
+          {.got = "", .expected = "", .hint = "give a model.safetensors that `wafer train` wrote"});
     }
     return found->second;
   };
   WAFER_REQUIRE(text("wafer.model") == version, where, "a model file of version ",
                 text("wafer.model"), "; this program reads version ", version);
   data::InputSpec input = data::InputSpec::from_json(text("input"), where);
-  Options options;
+  Model model;
+  model.name = text("model");
+  model.spec = spec_of(input.description);
+  size_t parameters = 0;
   try {
-    options = nlohmann::json::parse(text("options")).get<Options>();
+    model.options = nlohmann::json::parse(text("options")).get<Options>();
+    parameters = nlohmann::json::parse(text("parameters")).get<size_t>();
   } catch (const nlohmann::json::exception& error) {
     throw UserError(where, str("the model's options cannot be read: ", error.what()));
   }
-  DataSpec spec = spec_of(input.description);
-  Model model = text("toml").empty() ? plan(text("model"), options, &spec)
-                                     : from_toml_text(text("toml"), where, &spec);
-  nn::StateDict state;
+
+  nn::StateDict state, constants;
   for (const auto& entry : file.entries()) {
-    Type type{dtype_from_safetensors(entry.dtype, where), Shape(entry.shape)};
+    Shape shape(entry.shape);
     auto memory = std::as_bytes(std::span(entry.bytes.data(), entry.bytes.size()));
-    state[entry.name] = Tensor::from_bytes(type.dtype, type.shape, memory);
+    Tensor value = Tensor::from_bytes(dtype_from_safetensors(entry.dtype, where), shape, memory);
+    if (entry.name.starts_with(constant_prefix))
+      constants[entry.name.substr(constant_prefix.size())] = value;
+    else
+      state[entry.name] = value;
   }
+  auto lookup = [&](const std::string& name) {
+    auto found = constants.find(name);
+    return found == constants.end() ? Tensor() : found->second;
+  };
+  Graph graph = read_graph(text("graph"), lookup, where);
   try {
-    model.module->load_state_dict(state);
+    WAFER_REQUIRE(!graph.inputs.empty() && graph.outputs.size() == 1, "graph",
+                  "a model's graph has inputs and one output");
+    check_types(graph, model.spec, where);
+    model.module = std::make_unique<nn::GraphModule>(std::move(graph), parameters, state);
+    check_sizes(*model.module, model.spec);
   } catch (const UserError& error) {
-    throw UserError(where, error.what());
+    std::string text_of = error.what();
+    throw text_of.starts_with("[" + where) ? error : UserError(where, text_of);
   }
+  model.module->eval();
   return {std::move(model), std::move(input)};
 }
 

@@ -53,15 +53,18 @@ void Module::rethrow_with_path(const UserError& error) {
 }
 
 void Module::check_new_name(const std::string& name) const {
-  WAFER_REQUIRE(!name.empty() && name.find('.') == name.npos, "module",
-                "a name without dots is expected; got '", name, "'");
+  WAFER_REQUIRE(!name.empty(), "module", "a name is empty");
   bool taken = false;
-  for (const Entry& entry : entries_) taken = taken || entry.name == name;
-  for (const Child& child : children_) taken = taken || child.name == name;
+  for (const Entry& entry : entries_)
+    taken = taken || entry.name == name || entry.name.starts_with(name + ".");
+  for (const Child& child : children_)
+    taken = taken || child.name == name || name.starts_with(child.name + ".");
   WAFER_REQUIRE(!taken, "module", "'", name, "' is registered twice in ", describe());
 }
 
 void Module::add(const std::string& name, Module& child) {
+  WAFER_REQUIRE(name.find('.') == name.npos, "module", "a name without dots is expected; got '",
+                name, "'");
   check_new_name(name);
   WAFER_REQUIRE(child.name_.empty(), "module", "cannot add '", name, "': it was added as '",
                 child.name_, "' before; call it twice to share its weights");

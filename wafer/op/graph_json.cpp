@@ -316,6 +316,7 @@ class Reader {
       fail(at, str("unknown op '", op_name, "'", did_you_mean(op_name, names)));
     }
     std::string here = str(at, " (", op_name, ")");
+    PathScope scope = PathScope::whole(json.contains("path") ? text(json, here, "path") : "");
     if (def == &op::constant) {
       require_fields(json, here, {"op", "type", "data", "tensor", "path"});
       return {constant(json, here)};
@@ -358,7 +359,6 @@ class Reader {
       if (negative) fail(here, str("attribute '", key, "' is negative"));
     }
     if (!def->read_attrs && !list.empty()) fail(here, "the op has no attributes");
-    PathScope scope = PathScope::whole(json.contains("path") ? text(json, here, "path") : "");
     return guarded(here, [&] {
       Attrs attrs = def->read_attrs ? def->read_attrs(list) : Attrs();
       return make_node(*def, std::move(inputs), std::move(attrs), std::move(subgraphs));
