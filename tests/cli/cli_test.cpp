@@ -1,21 +1,19 @@
 #include <sstream>
 
 #include "tests/cli/program.h"
+#include "tests/text.h"
 #include "wafer/io/image.h"
 
 namespace wafer {
 namespace {
 namespace fs = std::filesystem;
+using tests::contains;
 using testing::Program;
 using testing::Ran;
 using testing::run_wafer;
 using testing::small_table;
 using testing::TemporaryFolder;
 using testing::write_text;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != text.npos;
-}
 
 // The commands that `wafer --help` lists.
 std::vector<std::string> commands(const fs::path& folder) {
@@ -307,6 +305,39 @@ TEST(Cli, InterruptedTwiceEndsAtOnce) {
   // Both may arrive as one; a shell shows either end as 130.
   EXPECT_TRUE(ran.signal == SIGINT || ran.code == 130) << ran.code;
   EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count(), 5.0);
+}
+
+TEST(Cli, ResumeSaysWhatChangesAndRefusesWhatMayNot) {
+  TemporaryFolder folder;
+  write_text(folder / "table.csv", small_table(60));
+  std::vector<std::string> train = {"train", "mlp",      "--data", "table.csv",    "--run",
+                                    "r",     "--epochs", "1",      "--batch-size", "16"};
+  ASSERT_EQ(run_wafer(folder.path(), train).code, 0);
+  auto resume = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"train", "--resume", "--run", "r"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_wafer(folder.path(), arguments);
+  };
+  struct Case {
+    std::vector<std::string> arguments, parts;
+  };
+  for (const Case& c : std::vector<Case>{
+           {{"--lr", "0.1"}, {"[--lr]", "another value", "got 0.1", "expected 0.001"}},
+           {{"--data", "shapes"}, {"[--data]", "shapes", "table.csv"}},
+           {{"cnn"}, {"[model]", "cnn", "mlp"}},
+           {{"-o", "hidden=3"}, {"[--option]", "hidden"}},
+           {{"--flip"}, {"[--flip]"}}}) {
+    Ran ran = resume(c.arguments);
+    EXPECT_EQ(ran.code, 2) << ran.err;
+    for (const std::string& part : c.parts)
+      EXPECT_TRUE(contains(ran.err, part)) << part << " in: " << ran.err;
+  }
+  Ran same = resume({"mlp", "--lr", "1e-3", "--batch-size", "16"});
+  EXPECT_EQ(same.code, 0) << same.err;
+  Ran longer = resume({"--epochs", "3", "--json"});
+  ASSERT_EQ(longer.code, 0) << longer.err;
+  EXPECT_TRUE(contains(longer.err, "resuming with --epochs 3 in place of 1")) << longer.err;
+  EXPECT_EQ(longer.json().at("epochs"), 3);
 }
 
 }  // namespace

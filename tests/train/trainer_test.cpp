@@ -5,7 +5,9 @@
 #include <chrono>
 
 #include "tests/io/helpers.h"
+#include "tests/text.h"
 #include "tests/train/helpers.h"
+#include "wafer/op/elementwise.h"
 #include "wafer/op/pool.h"
 #include "wafer/op/shape_ops.h"
 #include "wafer/train/checkpoint.h"
@@ -15,6 +17,8 @@ namespace {
 using testing::blobs;
 using testing::Mlp;
 using testing::weights;
+using tests::contains;
+using tests::message_of;
 
 FitOptions quiet(int64_t epochs = 5) {
   FitOptions options;
@@ -22,19 +26,6 @@ FitOptions quiet(int64_t epochs = 5) {
   options.batch_size = 16;
   options.progress = false;
   return options;
-}
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != text.npos;
 }
 
 TEST(Trainer, LearnsAndEvaluates) {
@@ -248,7 +239,7 @@ TEST(Trainer, TheClassicSlipIsFoundBeforeDataIsRead) {
   Trainer trainer(model, nn::cross_entropy, optim::Adam{{.lr = 1e-3}});
   data::Dataset set(std::make_shared<Untouchable>());
   auto started = std::chrono::steady_clock::now();
-  std::string error = error_of([&] { trainer.fit(set, {}, quiet()); });
+  std::string error = message_of([&] { trainer.fit(set, {}, quiet()); });
   double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   for (const char* part : {"slip.fc1", "4096", "3136", "64x8x8", "Linear{4096, 512}"}) {
@@ -281,7 +272,7 @@ class WithNan : public data::Source {
 
 TEST(NotFinite, NamesTheExample) {
   Mlp model;
-  std::string error = error_of([&] {
+  std::string error = message_of([&] {
     Trainer(model, nn::cross_entropy, optim::SGD{{.lr = 0.1}})
         .fit(data::Dataset(std::make_shared<WithNan>(37)), {}, quiet());
   });
@@ -297,7 +288,7 @@ TEST(NotFinite, NamesTheStepAndLayerAndKeepsTheWeights) {
     options.accumulate = accumulate;
     optim::SGD sgd{{.lr = 1e25}};
     std::string error =
-        error_of([&] { Trainer(model, nn::cross_entropy, sgd).fit(blobs(64), {}, options); });
+        message_of([&] { Trainer(model, nn::cross_entropy, sgd).fit(blobs(64), {}, options); });
     EXPECT_TRUE(contains(error, "at step 2")) << error;
     EXPECT_TRUE(contains(error, "mlp.fc2")) << error;
     EXPECT_TRUE(contains(error, "learning rate")) << error;
@@ -308,12 +299,45 @@ TEST(NotFinite, NamesTheStepAndLayerAndKeepsTheWeights) {
   }
 }
 
+// Adds sqrt(0 x): nothing to the value, and an infinity times zero to the gradient.
+struct Root : nn::UnaryModule {
+  Tensor forward(const Tensor& x) override { return x + sqrt(x * 0.0); }
+};
+struct Steep : nn::Module {
+  nn::Linear fc1{4, 16}, fc2{16, 3};
+  Root root;
+  Steep() {
+    set_name("steep");
+    add("fc1", fc1);
+    add("root", root);
+    add("fc2", fc2);
+    initialise(0);
+  }
+  Tensor forward(const Tensor& x) { return fc2(root(fc1(x))); }
+};
+
+TEST(NotFinite, AGradientIsFoundInItsOwnStep) {
+  for (int64_t accumulate : {1, 2}) {
+    Steep model;
+    auto before = weights(model);
+    FitOptions options = quiet(1);
+    options.accumulate = accumulate;
+    options.clip_value = 1.0;  // what clipping hides is found too
+    optim::Adam adam{{.lr = 1e-3}};
+    std::string error =
+        message_of([&] { Trainer(model, nn::cross_entropy, adam).fit(blobs(64), {}, options); });
+    EXPECT_TRUE(contains(error, "a gradient is not finite at step 1 (epoch 1)")) << error;
+    EXPECT_TRUE(contains(error, "steep.root")) << error;
+    EXPECT_EQ(weights(model), before);
+  }
+}
+
 TEST(Options, OutOfRange) {
   auto error = [](const std::function<void(FitOptions&)>& change) {
     Mlp model;
     FitOptions options = quiet();
     change(options);
-    return error_of([&] {
+    return message_of([&] {
       Trainer(model, nn::cross_entropy, optim::SGD{{.lr = 0.1}}).fit(blobs(30), {}, options);
     });
   };

@@ -1,5 +1,8 @@
 #include "wafer/cli/settings.h"
 
+#include <algorithm>
+#include <iostream>
+
 #include "wafer/base/error.h"
 #include "wafer/base/strings.h"
 #include "wafer/data/describe.h"
@@ -90,6 +93,39 @@ models::Options parse_options(const std::vector<std::string>& words) {
     options[word.substr(0, equals)] = word.substr(equals + 1);
   }
   return options;
+}
+
+TrainSettings resumed_settings(const TrainSettings& started_with, const TrainSettings& given,
+                               const CLI::App& command) {
+  // Training goes on as it was, only longer, shorter or with other pauses.
+  const std::vector<std::string> free = {"epochs",  "patience",           "max-minutes",
+                                         "workers", "checkpoint-minutes", "checkpoint-steps"};
+  auto is_given = [&](const std::string& option) { return command.count(option) > 0; };
+  auto refuse = [](const std::string& option, const std::string& got, const std::string& expected) {
+    throw UserError(option, "the run was started with another value",
+                    {.got = got,
+                     .expected = expected,
+                     .hint = "leave it out to go on with that run, or start a new run in another "
+                             "folder"});
+  };
+  if (is_given("model") && given.model != started_with.model)
+    refuse("model", given.model, started_with.model);
+  if (is_given("--option")) {
+    auto got = parse_options(given.model_options),
+         expected = parse_options(started_with.model_options);
+    if (got != expected) refuse("--option", Json(got).dump(), Json(expected).dump());
+  }
+  if (is_given("--flip") && !started_with.flip) refuse("--flip", "flips", "none");
+  TrainSettings settings = started_with;
+  each_field([&](const std::string& name, auto field, const char*) {
+    if (!is_given("--" + name) || given.*field == started_with.*field) return;
+    if (std::find(free.begin(), free.end(), name) == free.end())
+      refuse("--" + name, str(given.*field), str(started_with.*field));
+    std::cerr << "resuming with --" << name << " " << given.*field << " in place of "
+              << started_with.*field << "\n";
+    settings.*field = given.*field;
+  });
+  return settings;
 }
 
 namespace {

@@ -43,6 +43,12 @@ Json to_json(const TrainSettings& settings);
 // UserError naming `where` and the field that is wrong.
 TrainSettings settings_from_json(const std::string& text, const std::string& where);
 
+// The settings that a resumed run goes on with: those it was started with, and what `command` was
+// given for options that may change on the way (epochs, workers, ...), which is said on standard
+// error. UserError for another option that was given with another value.
+TrainSettings resumed_settings(const TrainSettings& started_with, const TrainSettings& given,
+                               const CLI::App& command);
+
 // Traces the model on the shape of the data where that is known without decoding them, so that a
 // wrong shape is found at once. UserError naming the layer.
 void check_shapes(const TrainSettings& settings);

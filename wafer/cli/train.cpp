@@ -18,6 +18,7 @@ void add_train(CLI::App& app) {
     TrainSettings settings;
     std::string run;
     bool resume = false;
+    CLI::App* command = nullptr;  // which options were given
   };
   auto a = std::make_shared<Arguments>();
   auto* command = add_command(
@@ -31,8 +32,9 @@ void add_train(CLI::App& app) {
                         "needs --run with the folder of the run to go on with");
           RunFolder run{a->run};
           if (std::filesystem::exists(run.config())) {
-            settings = settings_from_json(io::read_text_file(run.config(), 1 << 20),
-                                          run.config().string());
+            TrainSettings started_with = settings_from_json(
+                io::read_text_file(run.config(), 1 << 20), run.config().string());
+            settings = resumed_settings(started_with, settings, *a->command);
           } else if (settings.model.empty()) {
             throw UserError(
                 a->run, "holds no run to go on with: there is no config.json",
@@ -48,10 +50,14 @@ void add_train(CLI::App& app) {
                       "which model? Give a name (cnn, mlp, ...) or a .toml file");
         return train_and_report(settings, a->run, a->resume);
       });
+  a->command = command;
   command->add_option("model", a->settings.model, "a named model or a .toml file");
   a->settings.add_to(*command);
   command->add_option("--run", a->run, "folder of the run; default: runs/<model>-<data>-<n>");
-  command->add_flag("--resume", a->resume, "go on with the run in --run, with its settings");
+  command->add_flag(
+      "--resume", a->resume,
+      "go on with the run in --run, with its settings; --epochs, --patience, --max-minutes,"
+      " --workers and --checkpoint-* may change");
 }
 
 }  // namespace wafer::cli

@@ -23,6 +23,12 @@ bool Augmentation::changes_images() const {
          cutout > 0;
 }
 
+std::string text(const Augmentation& a) {
+  return str("crop=", a.crop_padding, " flip=", a.horizontal_flip, " brightness=", a.brightness,
+             " contrast=", a.contrast, " saturation=", a.saturation, " cutout=", a.cutout,
+             " mixup=", a.mixup, " shift=", a.shift);
+}
+
 void check(const Augmentation& augmentation) {
   auto require = [](bool good, const char* name, double value, const char* expected) {
     if (!good)

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "wafer/base/philox.h"
@@ -22,6 +23,9 @@ struct Augmentation {
   // True when the pixels of an image change.
   bool changes_images() const;
 };
+
+// The options in one line: "crop=4 flip=1 ...".
+std::string text(const Augmentation& augmentation);
 
 // UserError naming the option whose value is out of range.
 void check(const Augmentation& augmentation);

@@ -7,6 +7,7 @@
 
 #include "wafer/base/error.h"
 #include "wafer/base/strings.h"
+#include "wafer/ir/attrs.h"
 
 namespace wafer::optim {
 
@@ -25,6 +26,9 @@ class Step : public Schedule {
  public:
   Step(std::vector<int64_t> epochs, int64_t every, double gamma)
       : epochs_(std::move(epochs)), every_(every), gamma_(gamma) {}
+  std::string text() const override {
+    return str("step epochs=", attr_text(AttrValue(epochs_)), " every=", every_, " gamma=", gamma_);
+  }
   double learning_rate(double base, const SchedulePoint& point) const override {
     int64_t epoch = epoch_of(point);
     auto reached =
@@ -42,6 +46,8 @@ class Step : public Schedule {
 class Cosine : public Schedule {
  public:
   Cosine(double least, double warm_up) : least_(least), warm_up_(warm_up) {}
+  std::string text() const override { return str("cosine least=", least_, " warm_up=", warm_up_); }
+  bool spans_run() const override { return true; }
   double learning_rate(double base, const SchedulePoint& point) const override {
     double total = static_cast<double>(std::max<int64_t>(point.total_steps, 1));
     double rising = warm_up_ * total, step = static_cast<double>(point.step);
@@ -56,6 +62,8 @@ class Cosine : public Schedule {
 class OneCycle : public Schedule {
  public:
   explicit OneCycle(double rising) : rising_(rising) {}
+  std::string text() const override { return str("one-cycle rising=", rising_); }
+  bool spans_run() const override { return true; }
   double learning_rate(double base, const SchedulePoint& point) const override {
     double total = static_cast<double>(std::max<int64_t>(point.total_steps, 2));
     double top = rising_ * total - 1, step = static_cast<double>(point.step);
@@ -70,6 +78,7 @@ class OneCycle : public Schedule {
 class WarmUp : public Schedule {
  public:
   explicit WarmUp(int64_t steps) : steps_(steps) {}
+  std::string text() const override { return str("warm-up steps=", steps_); }
   double learning_rate(double base, const SchedulePoint& point) const override {
     if (point.step + 1 >= steps_) return base;
     return base * static_cast<double>(point.step + 1) / static_cast<double>(steps_);
@@ -83,6 +92,9 @@ class Plateau : public Schedule {
  public:
   Plateau(double factor, int64_t patience, double least)
       : factor_(factor), patience_(patience), least_(least) {}
+  std::string text() const override {
+    return str("plateau factor=", factor_, " patience=", patience_, " least=", least_);
+  }
   double learning_rate(double base, const SchedulePoint&) const override {
     return std::max(base * scale_, least_);
   }

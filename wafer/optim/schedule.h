@@ -17,6 +17,10 @@ struct SchedulePoint {
 class Schedule {
  public:
   virtual ~Schedule() = default;
+  // Which schedule it is, with its numbers: "cosine least=0 warm_up=0.1".
+  virtual std::string text() const = 0;
+  // Whether the rate depends on how many steps there are in all.
+  virtual bool spans_run() const { return false; }
   // The rate of the next step; base: the optimiser's own.
   virtual double learning_rate(double base, const SchedulePoint& point) const = 0;
   // Called after each epoch with the validation loss (the training loss where there is none).

@@ -238,10 +238,19 @@ std::vector<NamedMemory> FitLoop::named_memory() {
 
 // What must agree for a resumed run to be the same run.
 std::map<std::string, std::string> FitLoop::settings() const {
+  auto limit = [](const std::optional<double>& value) { return value ? str(*value) : "none"; };
+  std::string schedule = options_.schedule ? options_.schedule->text() : "constant";
+  if (options_.schedule && options_.schedule->spans_run())
+    schedule += str(" over ", options_.epochs, " epochs");
   return {{"seed", std::to_string(options_.seed)},
           {"batch_size", std::to_string(options_.batch_size)},
           {"accumulate", std::to_string(options_.accumulate)},
           {"precision", std::string(name(options_.precision))},
+          {"schedule", schedule},
+          {"clip_norm", limit(options_.clip_norm)},
+          {"clip_value", limit(options_.clip_value)},
+          {"ema_decay", str(options_.ema_decay)},
+          {"augmentation", data::text(options_.augmentation.value_or(data::Augmentation{}))},
           {"optimizer", trainer_.optimizer_->name() + " " +
                             attr_list_text(trainer_.optimizer_->hyper_parameters())},
           {"model", trainer_.objective_.module->name()},
@@ -294,8 +303,9 @@ FitLoop::BatchResult FitLoop::run_step(const data::Batch& batch, const RunObserv
   auto outputs = execute(device_, *artifact_, inputs, observer);
   device_.synchronize();
   BatchResult result;
-  device_.copy_to_host(*outputs[outputs.size() - 2], &result.loss, sizeof result.loss);
-  device_.copy_to_host(*outputs[outputs.size() - 1], &result.correct, sizeof result.correct);
+  device_.copy_to_host(*outputs[outputs.size() - 3], &result.loss, sizeof result.loss);
+  device_.copy_to_host(*outputs[outputs.size() - 2], &result.correct, sizeof result.correct);
+  device_.copy_to_host(*outputs[outputs.size() - 1], &result.finite, sizeof result.finite);
   return result;
 }
 
@@ -337,8 +347,8 @@ void FitLoop::report_not_finite(const data::Batch& batch, float loss) {
   save_checkpoint();
   throw UserError(
       "train",
-      str("the loss is ", loss, " at step ", progression_.step + 1, " (epoch ",
-          progression_.epoch + 1, ")"),
+      str(std::isfinite(loss) ? "a gradient is not finite" : str("the loss is ", loss), " at step ",
+          progression_.step + 1, " (epoch ", progression_.epoch + 1, ")"),
       {.got = culprit.empty() ? "" : "the first value that is not finite from " + culprit,
        .hint = "lower the learning rate, clip gradients, or look for such values in the data; the "
                "weights are those of the step before"});
@@ -388,7 +398,7 @@ bool FitLoop::run_epoch() {
   auto step_started = Clock::now();
   while (auto batch = loader_->next()) {
     BatchResult step = run_step(*batch);
-    if (!std::isfinite(step.loss)) report_not_finite(*batch, step.loss);
+    if (!step.finite) report_not_finite(*batch, step.loss);
     progression_.step += 1;
     progression_.batch += 1;
     progression_.epoch_loss += static_cast<double>(step.loss) * static_cast<double>(batch->size());

@@ -24,6 +24,7 @@ class FitLoop {
   struct BatchResult {
     float loss = 0;
     int64_t correct = 0;
+    bool finite = true;  // loss and gradients
   };
 
   void prepare();

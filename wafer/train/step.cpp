@@ -29,7 +29,17 @@ Tensor correct_of(const Objective& objective, const Tensor& output, const Tensor
   return reduce_sum(equal(argmax(output, -1), target));
 }
 
-// Placeholders of a traced module, its outputs, and the mode it was traced in.
+// Whether the loss and every gradient are finite: a sum is only where all its terms are.
+Tensor all_finite(const Tensor& loss, const std::vector<Tensor>& gradients) {
+  Tensor total = cast(loss, DType::f32);
+  for (const Tensor& gradient : gradients) {
+    DType dtype = gradient.dtype() == DType::f64 ? DType::f64 : DType::f32;
+    total = total + reduce_sum(cast(gradient, dtype));
+  }
+  return is_finite(total);
+}
+
+// Puts a module into a mode, and back into its own at the end.
 class ModeScope {
  public:
   ModeScope(nn::Module& module, bool train) : module_(module), saved_(module.training()) {
@@ -182,6 +192,7 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   const Tensor &loss = traced.outputs[0], &correct = traced.outputs[1];
   std::vector<Tensor> gradients(traced.outputs.begin() + 2, traced.outputs.end());
   PathScope scope = PathScope::whole("optimizer");
+  Tensor finite = all_finite(loss, gradients);
   if (options.clip_value) gradients = optim::clip_by_value(gradients, *options.clip_value);
   if (options.clip_norm)
     gradients = optim::clip_by_global_norm(gradients, *options.clip_norm).gradients;
@@ -214,7 +225,6 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   append(graph.outputs, traced.new_buffers);
   append(graph.outputs, new_states);
   append(graph.outputs, new_averages);
-  Tensor finite = is_finite(loss);
   for (size_t i = 0; i < state_count; ++i) {
     if (!(graph.outputs[i] == graph.inputs[i]))
       graph.outputs[i] = where(finite, graph.outputs[i], graph.inputs[i]);
@@ -222,6 +232,7 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   }
   graph.outputs.push_back(cast(loss, DType::f32));
   graph.outputs.push_back(correct);
+  graph.outputs.push_back(finite);
   graph.alias.resize(graph.outputs.size(), -1);
   append(graph.inputs, {key, step, learning_rate, input, target});
   if (options.mixup) append(graph.inputs, {other_target, mix_weight});

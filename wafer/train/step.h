@@ -52,7 +52,8 @@ std::vector<StateTensor> training_state(const nn::Module& module, const optim::O
 // A train step as one graph. Inputs: the state; key u64[2] (seed, step); step f32 (from 1);
 // learning rate f32; batch inputs; targets; with mixup also the other targets and the first's
 // weight f32. Outputs: the new state, each in place of the old; loss f32; number of right answers
-// i64. Where the loss is not finite, the state stays as it was.
+// i64; whether loss and gradients are finite, boolean. Where they are not, the state stays the
+// same.
 Graph train_step_graph(const Objective& objective, const optim::Optimizer& optimizer,
                        const StepOptions& options, const Type& input, const Type& target);
 
