@@ -24,7 +24,7 @@ InputSpec input_spec(const Dataset& dataset);
 // input.
 std::vector<float> prepare(const InputSpec& spec,
                            const io::Image& image);  // resized, channels converted
-std::vector<float> prepare(const InputSpec& spec, const io::Wav& wav);  // resampling is not done
+std::vector<float> prepare(const InputSpec& spec, const io::Wav& wav);  // resampled, cut or padded
 // A row of a table: one text for each column, numbers or categories; `where` names it in errors.
 std::vector<float> prepare(const InputSpec& spec, const std::vector<std::string>& row,
                            const std::string& where);

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "wafer/base/error.h"
+#include "wafer/data/resample.h"
 
 namespace wafer::data {
 
@@ -70,19 +71,18 @@ std::vector<float> mel_filters(const AudioFormat& format) {
 
 std::vector<float> log_mel(const io::Wav& wav, const AudioFormat& format,
                            const std::string& where) {
-  if (wav.sample_rate != format.sample_rate) {
-    throw UserError(where, "the recording has another sample rate",
-                    {.got = str(wav.sample_rate, " Hz"),
-                     .expected = str(format.sample_rate, " Hz"),
-                     .hint = "resample it, for example with sox"});
-  }
+  WAFER_REQUIRE(wav.sample_rate > 0 && wav.sample_rate <= 10'000'000, where, "a sample rate of ",
+                wav.sample_rate, " Hz; expected 1 Hz to 10 MHz");
   auto channels = static_cast<size_t>(wav.channels);
-  size_t frames_in = wav.samples.size() / channels;
-  std::vector<float> signal(static_cast<size_t>(format.samples));
-  for (size_t i = 0; i < std::min(signal.size(), frames_in); ++i) {
+  std::vector<float> signal(wav.samples.size() / channels);
+  for (size_t i = 0; i < signal.size(); ++i) {
     for (size_t c = 0; c < channels; ++c) signal[i] += wav.samples[i * channels + c];
     signal[i] /= static_cast<float>(channels);
   }
+  auto samples = static_cast<size_t>(format.samples);
+  if (wav.sample_rate != format.sample_rate)
+    signal = resample(signal, wav.sample_rate, format.sample_rate, samples);
+  signal.resize(samples);
 
   auto window = static_cast<size_t>(format.window), bins = window / 2 + 1;
   auto frames = static_cast<size_t>(frame_count(format)), mels = static_cast<size_t>(format.mels);

@@ -16,8 +16,8 @@ void check(const AudioFormat& format, const std::string& where);
 
 // log(max(M p, 1e-6)), [frames, mels]: p is the power spectrum of each Hann-windowed frame, M the
 // triangular mel filters from 0 Hz to half the sample rate on the HTK scale, 2595 log10(1 + f /
-// 700). Channels are averaged; the recording is cut or padded with zeros at its end. UserError
-// naming `where` when the sample rate is not the format's.
+// 700). Channels are averaged; a recording of another sample rate is resampled (resample.h); it is
+// cut or padded with zeros at its end. UserError naming `where` for an impossible sample rate.
 std::vector<float> log_mel(const io::Wav& wav, const AudioFormat& format, const std::string& where);
 
 // The filters, [mels, window / 2 + 1].
