@@ -3,12 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
+#include <limits>
 
+#include "tests/text.h"
 #include "wafer/op/create.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/matmul.h"
 #include "wafer/op/reduce.h"
 #include "wafer/op/shape_ops.h"
+#include "wafer/runtime/registry.h"
 #include "wafer/tensor/eval.h"
 #include "wafer/tensor/grad.h"
 #include "wafer/tensor/jit.h"
@@ -54,20 +58,16 @@ TEST(Eval, LazyUntilRead) {
 }
 
 TEST(Trace, ReadingAValueIsAnErrorThatSaysSo) {
-  try {
+  std::string error = tests::message_of([] {
     trace(
         [](const std::vector<Tensor>& x) -> std::vector<Tensor> {
           if ((x[0] * 2.0).item() > 0) return {x[0]};
           return {-x[0]};
         },
         {Type{DType::f32, Shape{}}}, {"x"});
-    FAIL() << "the value was read";
-  } catch (const UserError& error) {
-    std::string text = error.what();
-    for (const char* part : {"traced input 'x'", "is read while", "where()"}) {
-      EXPECT_NE(text.find(part), std::string::npos) << part << " in: " << text;
-    }
-  }
+  });
+  for (const char* part : {"traced input 'x'", "is read while", "where()"})
+    EXPECT_TRUE(tests::contains(error, part));
 }
 
 TEST(Jit, TracesOncePerShapeAndReplays) {
@@ -107,6 +107,26 @@ TEST(Operators, RebindAndBroadcast) {
   EXPECT_EQ(kept.data<float>(), (std::vector<float>{1, 2}));
   Tensor column = floats({1, 2}, Shape{2, 1});
   EXPECT_EQ((column + kept).data<float>(), (std::vector<float>{2, 3, 3, 4}));
+}
+
+// A scalar constant is converted as it is built; the op must give the same.
+TEST(Cast, OfConstantsEqualsTheOp) {
+  const double huge = std::numeric_limits<double>::max();
+  for (double value : {0.0, -1.5, 3.99, 300.0, -300.0, 1e20, -1e20, 5e9, 65519.0, huge, -huge,
+                       double{INFINITY}, -double{INFINITY}, double{NAN}}) {
+    Tensor scalar = Tensor::from_values<double>({value}, Shape{});
+    Tensor line = Tensor::from_values<double>({value, value}, Shape{2});
+    for (int i = 0; i <= static_cast<int>(DType::boolean); ++i) {
+      auto dtype = static_cast<DType>(i);
+      Tensor at_once = cast(scalar, dtype), by_op = cast(line, dtype);
+      evaluate({by_op}, device("reference"));
+      size_t bytes = byte_size(dtype, 1);
+      EXPECT_EQ(std::memcmp(at_once.storage()->data(), by_op.storage()->data(), bytes), 0)
+          << value << " to " << dtype;
+    }
+  }
+  EXPECT_EQ(cast(Tensor(1e20), DType::i32).item<int>(), std::numeric_limits<int32_t>::max());
+  EXPECT_EQ(cast(Tensor(-7.9), DType::u8).item<int>(), 0);
 }
 
 }  // namespace

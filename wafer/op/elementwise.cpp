@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "wafer/ir/convert.h"
 #include "wafer/op/op.h"
 #include "wafer/op/shape_ops.h"
 
@@ -325,7 +326,10 @@ Tensor cast(const Tensor& x, DType dtype) {
     return visit(x.dtype(), [&]<class From>(std::type_identity<From>) {
       auto value = *reinterpret_cast<const From*>(bytes->data());
       return visit(dtype, [&]<class To>(std::type_identity<To>) {
-        auto converted = static_cast<To>(value);
+        using Computed =
+            std::conditional_t<std::is_same_v<From, bool> || std::is_unsigned_v<From>, uint64_t,
+                               std::conditional_t<std::is_integral_v<From>, int64_t, double>>;
+        auto converted = convert<To>(static_cast<Computed>(value));
         return Tensor::from_bytes(dtype, Shape{}, std::as_bytes(std::span(&converted, 1)));
       });
     });

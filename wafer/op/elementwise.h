@@ -35,7 +35,7 @@ Tensor logical_not(const Tensor& x);
 Tensor is_nan(const Tensor& x);
 Tensor is_finite(const Tensor& x);
 
-// Conversion: to integers truncates, to boolean is `!= 0`.
+// Conversion: a float to an integer truncates and saturates, NaN gives 0; to boolean is `!= 0`.
 Tensor cast(const Tensor& x, DType dtype);
 
 Tensor add(const Tensor& a, const Tensor& b);
