@@ -1,5 +1,6 @@
-# Called by kernel_tables.cmake: collects the WAFER_KERNEL lines of SOURCES into OUTPUT, which
-# changes only when its content does, so that editing a kernel's body rebuilds that kernel alone.
+# Called by kernel_tables.cmake: writes `find_kernel` into OUTPUT, by the WAFER_KERNEL lines of
+# SOURCES. The file changes only when its content does, so that editing a kernel's body rebuilds
+# that kernel alone.
 set(ops "")
 foreach(source ${SOURCES})
   file(STRINGS "${source}" lines REGEX "^WAFER_KERNEL\\(")
@@ -9,8 +10,18 @@ foreach(source ${SOURCES})
   endforeach()
 endforeach()
 list(SORT ops)
-set(text "")
+set(kernels "")
+set(entries "")
 foreach(op ${ops})
-  string(APPEND text "WAFER_KERNEL_ENTRY(${op})\n")
+  string(APPEND kernels "Step kernel_${op}(const Node&, KernelContext&);\n")
+  string(APPEND entries "      {&op::${op}, kernel_${op}},\n")
 endforeach()
+set(text "${kernels}
+MakeKernel find_kernel(const OpDef& op) {
+  static const std::unordered_map<const OpDef*, MakeKernel> table = {
+${entries}  };
+  auto found = table.find(&op);
+  return found == table.end() ? nullptr : found->second;
+}
+")
 file(CONFIGURE OUTPUT "${OUTPUT}" CONTENT "${text}" @ONLY)

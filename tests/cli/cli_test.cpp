@@ -7,13 +7,13 @@
 namespace wafer {
 namespace {
 namespace fs = std::filesystem;
-using tests::contains;
 using testing::Program;
 using testing::Ran;
 using testing::run_wafer;
 using testing::small_table;
 using testing::TemporaryFolder;
 using testing::write_text;
+using tests::contains;
 
 // The commands that `wafer --help` lists.
 std::vector<std::string> commands(const fs::path& folder) {

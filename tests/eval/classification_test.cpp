@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/eval/expected.h"
+#include "tests/text.h"
 #include "wafer/base/error.h"
 
 namespace wafer::eval {
@@ -10,6 +11,7 @@ namespace {
 using nlohmann::json;
 using testing::cases;
 using testing::numbers;
+using wafer::tests::message_of;
 
 void expect_all_same(const std::vector<double>& actual, const json& expected, const char* what) {
   auto values = numbers(expected);
@@ -176,32 +178,23 @@ TEST(Classification, BootstrapIsSeededAndCoversTheMean) {
                              .lower));
 }
 
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 TEST(Classification, RefusesWhatItCannotMeasure) {
   std::vector<double> none, p = {0.5, 0.5}, logits = {2.0, -1.0}, broken = {0.5, std::nan("")};
   std::vector<int64_t> no_labels, zero = {0}, two = {2}, both = {0, 1};
-  EXPECT_NE(error_of([&] { classification(Scores(none, 2), no_labels); }).find("empty"),
+  EXPECT_NE(message_of([&] { classification(Scores(none, 2), no_labels); }).find("empty"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { accuracy(no_labels, no_labels); }).find("empty"), std::string::npos);
-  EXPECT_NE(error_of([&] { roc_curve(none, {}); }).find("empty"), std::string::npos);
-  EXPECT_NE(error_of([&] { classification(Scores(p, 2), both); }).find("1 predictions and 2"),
+  EXPECT_NE(message_of([&] { accuracy(no_labels, no_labels); }).find("empty"), std::string::npos);
+  EXPECT_NE(message_of([&] { roc_curve(none, {}); }).find("empty"), std::string::npos);
+  EXPECT_NE(message_of([&] { classification(Scores(p, 2), both); }).find("1 predictions and 2"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { classification(Scores(p, 2), two); }).find("2 at position 0"),
+  EXPECT_NE(message_of([&] { classification(Scores(p, 2), two); }).find("2 at position 0"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { log_loss(Scores(logits, 2), zero); }).find("softmax"),
+  EXPECT_NE(message_of([&] { log_loss(Scores(logits, 2), zero); }).find("softmax"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { classification(Scores(broken, 2), zero); }).find("not finite"),
+  EXPECT_NE(message_of([&] { classification(Scores(broken, 2), zero); }).find("not finite"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { Scores(p, 3); }).find("multiple of the 3"), std::string::npos);
-  EXPECT_NE(error_of([&] { top_k_accuracy(Scores(p, 2), zero, 0); }).find("at least 1"),
+  EXPECT_NE(message_of([&] { Scores(p, 3); }).find("multiple of the 3"), std::string::npos);
+  EXPECT_NE(message_of([&] { top_k_accuracy(Scores(p, 2), zero, 0); }).find("at least 1"),
             std::string::npos);
 }
 

@@ -9,14 +9,12 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/text.h"
 #include "wafer/base/error.h"
 
 namespace wafer::eval {
 namespace {
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != text.npos;
-}
+using wafer::tests::contains;
 
 Classification three_classes() {
   static const std::vector<double> probabilities = {0.8, 0.1, 0.1, 0.2, 0.7, 0.1, 0.1, 0.3, 0.6,
@@ -105,7 +103,7 @@ TEST(Report, PageIsBalancedSelfContainedAndFinite) {
   EXPECT_EQ(unbalanced(html), "");
   for (const char* part :
        {"http://", "https://", "<script", "<link", "@import", "url(", "nan", ">inf"}) {
-    EXPECT_FALSE(has(html, part)) << part;
+    EXPECT_FALSE(contains(html, part)) << part;
   }
 }
 
@@ -114,31 +112,31 @@ TEST(Report, HasEverySectionThatItHasDataFor) {
   for (const char* id :
        {"training", "results", "confusion", "classes", "curves", "calibration", "worst", "time",
         "layers", "memory", "selection", "settings", "environment"}) {
-    EXPECT_TRUE(has(html, std::string("<section id=\"") + id + "\"")) << id;
+    EXPECT_TRUE(contains(html, std::string("<section id=\"") + id + "\"")) << id;
   }
-  EXPECT_FALSE(has(html, "<section id=\"regression\""));
-  EXPECT_TRUE(has(html, "data:image/png;base64,iVBORw==\""));
-  EXPECT_TRUE(has(html, "cpu (chosen)"));
+  EXPECT_FALSE(contains(html, "<section id=\"regression\""));
+  EXPECT_TRUE(contains(html, "data:image/png;base64,iVBORw==\""));
+  EXPECT_TRUE(contains(html, "cpu (chosen)"));
 }
 
 TEST(Report, EmptyReportHasNoSectionsAndNoInventedNumbers) {
   Report report{.model = "cnn"};
   std::string html = report.html();
   EXPECT_EQ(unbalanced(html), "");
-  EXPECT_FALSE(has(html, "<section"));
-  EXPECT_FALSE(has(html, "class=\"tile\""));
+  EXPECT_FALSE(contains(html, "<section"));
+  EXPECT_FALSE(contains(html, "class=\"tile\""));
   EXPECT_EQ(report.verdict(), "The model cnn was evaluated.");
 }
 
 TEST(Report, MissingNumbersReadUnavailable) {
   Report report{.splits = {{.name = "test", .examples = 5}}};
   std::string html = report.html();
-  EXPECT_TRUE(has(html, "unavailable"));
+  EXPECT_TRUE(contains(html, "unavailable"));
   report = full_report();
   report.epochs[1].validation_loss.reset();
   report.memory->measured_bytes.reset();
   html = report.html();
-  EXPECT_TRUE(has(html, "The measured peak is unavailable."));
+  EXPECT_TRUE(contains(html, "The measured peak is unavailable."));
   EXPECT_EQ(unbalanced(html), "");
 }
 
@@ -157,27 +155,27 @@ TEST(Report, NamesCannotBecomeMarkup) {
   report.environment = report.settings = {{evil, evil}};
   report.notes = {evil};
   std::string html = report.html();
-  EXPECT_FALSE(has(html, "<script"));
-  EXPECT_FALSE(has(html, "<img src=x"));
-  EXPECT_TRUE(has(html, "&lt;script&gt;alert(&#39;x&#39;)"));
+  EXPECT_FALSE(contains(html, "<script"));
+  EXPECT_FALSE(contains(html, "<img src=x"));
+  EXPECT_TRUE(contains(html, "&lt;script&gt;alert(&#39;x&#39;)"));
   EXPECT_EQ(unbalanced(html), "");
 }
 
 TEST(Report, VerdictTellsTheOutcomeInWords) {
   std::string text = full_report().verdict();
-  EXPECT_TRUE(has(text,
-                  "The model cnn (2,122,186 parameters) was trained on cifar10 for 3 epochs "
-                  "in 30.0 s on cpu (2 threads) in f32."))
+  EXPECT_TRUE(contains(text,
+                       "The model cnn (2,122,186 parameters) was trained on cifar10 for 3 epochs "
+                       "in 30.0 s on cpu (2 threads) in f32."))
       << text;
-  EXPECT_TRUE(has(text,
-                  "It gets 83.3 % of the 6 test examples right (95 % confidence interval 43.6 "
-                  "to 97.0 %)"))
+  EXPECT_TRUE(contains(text,
+                       "It gets 83.3 % of the 6 test examples right (95 % confidence interval 43.6 "
+                       "to 97.0 %)"))
       << text;
-  EXPECT_TRUE(has(text, "most frequent class would get 33.3 %")) << text;
-  EXPECT_TRUE(has(text, "take dog for cat (50 % of that class)")) << text;
-  EXPECT_TRUE(has(text, "it overfits")) << text;
-  EXPECT_TRUE(has(text, "12.00 ms, 20 % more than the 10.00 ms predicted")) << text;
-  EXPECT_TRUE(has(text, "11.7 MiB of memory, 2 % more than the plan of 11.4 MiB")) << text;
+  EXPECT_TRUE(contains(text, "most frequent class would get 33.3 %")) << text;
+  EXPECT_TRUE(contains(text, "take dog for cat (50 % of that class)")) << text;
+  EXPECT_TRUE(contains(text, "it overfits")) << text;
+  EXPECT_TRUE(contains(text, "12.00 ms, 20 % more than the 10.00 ms predicted")) << text;
+  EXPECT_TRUE(contains(text, "11.7 MiB of memory, 2 % more than the plan of 11.4 MiB")) << text;
 }
 
 TEST(Report, RegressionHasItsOwnSection) {
@@ -187,10 +185,10 @@ TEST(Report, RegressionHasItsOwnSection) {
   for (size_t i = 0; i < target.size(); ++i) report.scatter.emplace_back(target[i], predicted[i]);
   std::string html = report.html();
   EXPECT_EQ(unbalanced(html), "");
-  EXPECT_TRUE(has(html, "<section id=\"regression\""));
-  EXPECT_TRUE(has(html, "Predicted against true value"));
-  EXPECT_TRUE(has(report.verdict(), "explains 98.0 % of the variance")) << report.verdict();
-  EXPECT_FALSE(has(html, "<section id=\"confusion\""));
+  EXPECT_TRUE(contains(html, "<section id=\"regression\""));
+  EXPECT_TRUE(contains(html, "Predicted against true value"));
+  EXPECT_TRUE(contains(report.verdict(), "explains 98.0 % of the variance")) << report.verdict();
+  EXPECT_FALSE(contains(html, "<section id=\"confusion\""));
 }
 
 TEST(Report, ManyClassesStaySmall) {
@@ -205,8 +203,8 @@ TEST(Report, ManyClassesStaySmall) {
   report.classification = classification(Scores(probabilities, classes), labels);
   std::string html = report.html();
   EXPECT_LT(html.size(), 400'000u);
-  EXPECT_TRUE(has(html, "Most frequent mistakes"));
-  EXPECT_TRUE(has(html, "ten classes with the smallest area"));
+  EXPECT_TRUE(contains(html, "Most frequent mistakes"));
+  EXPECT_TRUE(contains(html, "ten classes with the smallest area"));
   EXPECT_EQ(unbalanced(html), "");
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/text.h"
 #include "wafer/ir/tensor.h"
 
 // What tests of nn/, optim/ and models/ share.
@@ -15,20 +16,9 @@ inline std::vector<float> host(const Tensor& t) {
   return {data, data + t.elements()};
 }
 
-// The text of the UserError that `body` throws.
-template <class F>
-std::string message(F&& body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no error was thrown";
-}
-
-inline testing::AssertionResult contains(const std::string& text, const std::string& part) {
-  if (text.find(part) != text.npos) return testing::AssertionSuccess();
-  return testing::AssertionFailure() << "'" << part << "' is not in: " << text;
+using tests::contains;
+inline std::string message(const std::function<void()>& body) {
+  return tests::message_of(body);
 }
 
 }  // namespace wafer::testing_nn

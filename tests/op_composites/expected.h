@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/text.h"
 #include "wafer/io/npy.h"
 #include "wafer/ir/graph.h"
 #include "wafer/op/elementwise.h"
@@ -16,6 +17,7 @@
 #include "wafer/tensor/grad.h"
 
 namespace wafer::testing {
+using tests::message_of;
 
 // Values come from the reference device.
 inline const bool on_reference = (set_default_device(device("reference")), true);
@@ -108,15 +110,6 @@ inline void check_differences(
           << "input " << i << " at element " << j;
     }
   }
-}
-
-inline std::string message_of(const std::function<void()>& function) {
-  try {
-    function();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 inline Tensor symbolic(const std::vector<Dim>& dims, DType dtype = DType::f32) {

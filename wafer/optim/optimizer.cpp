@@ -36,20 +36,12 @@ Tensor lerp(const Tensor& a, const Tensor& b, double t) {
 }
 }  // namespace
 
-SGD::SGD(const SgdOptions& options) : options_(options) {
+SGD::SGD(const SgdOptions& options) : OptimizerWith(options) {
   check_range("SGD", "lr", options.lr);
   check_range("SGD", "momentum", options.momentum);
   check_range("SGD", "weight_decay", options.weight_decay);
   WAFER_REQUIRE(!options.nesterov || (options.momentum > 0 && options.dampening == 0), "optim",
                 "SGD: Nesterov's step needs a momentum and no dampening");
-}
-
-AttrList SGD::hyper_parameters() const {
-  return {{"lr", options_.lr},
-          {"momentum", options_.momentum},
-          {"dampening", options_.dampening},
-          {"weight_decay", options_.weight_decay},
-          {"nesterov", options_.nesterov}};
 }
 
 std::vector<StateSpec> SGD::state_for(const Type& parameter) const {
@@ -73,28 +65,16 @@ Update SGD::update(const Tensor& parameter, const Tensor& gradient,
   return {parameter - rate * taken, {buffer}};
 }
 
-std::unique_ptr<Optimizer> SGD::clone() const {
-  return std::make_unique<SGD>(*this);
-}
-
 Adam::Adam(const AdamOptions& options) : Adam(options, false) {}
 
-Adam::Adam(const AdamOptions& options, bool decoupled) : options_(options), decoupled_(decoupled) {
+Adam::Adam(const AdamOptions& options, bool decoupled)
+    : OptimizerWith(options), decoupled_(decoupled) {
   std::string kind = decoupled ? "AdamW" : "Adam";
   check_range(kind, "lr", options.lr);
   check_range(kind, "beta1", options.beta1, 0, 1);
   check_range(kind, "beta2", options.beta2, 0, 1);
   check_range(kind, "eps", options.eps);
   check_range(kind, "weight_decay", options.weight_decay);
-}
-
-AttrList Adam::hyper_parameters() const {
-  return {{"lr", options_.lr},
-          {"beta1", options_.beta1},
-          {"beta2", options_.beta2},
-          {"eps", options_.eps},
-          {"weight_decay", options_.weight_decay},
-          {"amsgrad", options_.amsgrad}};
 }
 
 std::vector<StateSpec> Adam::state_for(const Type& parameter) const {
@@ -127,10 +107,6 @@ Update Adam::update(const Tensor& parameter, const Tensor& gradient,
   return result;
 }
 
-std::unique_ptr<Optimizer> Adam::clone() const {
-  return std::make_unique<Adam>(*this);
-}
-
 AdamW::AdamW(const AdamWOptions& o)
     : Adam({.lr = o.lr,
             .beta1 = o.beta1,
@@ -140,25 +116,12 @@ AdamW::AdamW(const AdamWOptions& o)
             .amsgrad = o.amsgrad},
            true) {}
 
-std::unique_ptr<Optimizer> AdamW::clone() const {
-  return std::make_unique<AdamW>(*this);
-}
-
-RMSprop::RMSprop(const RmspropOptions& options) : options_(options) {
+RMSprop::RMSprop(const RmspropOptions& options) : OptimizerWith(options) {
   check_range("RMSprop", "lr", options.lr);
   check_range("RMSprop", "alpha", options.alpha);
   check_range("RMSprop", "eps", options.eps);
   check_range("RMSprop", "momentum", options.momentum);
   check_range("RMSprop", "weight_decay", options.weight_decay);
-}
-
-AttrList RMSprop::hyper_parameters() const {
-  return {{"lr", options_.lr},
-          {"alpha", options_.alpha},
-          {"eps", options_.eps},
-          {"weight_decay", options_.weight_decay},
-          {"momentum", options_.momentum},
-          {"centered", options_.centered}};
 }
 
 std::vector<StateSpec> RMSprop::state_for(const Type& parameter) const {
@@ -188,24 +151,12 @@ Update RMSprop::update(const Tensor& parameter, const Tensor& gradient,
   return result;
 }
 
-std::unique_ptr<Optimizer> RMSprop::clone() const {
-  return std::make_unique<RMSprop>(*this);
-}
-
-Adagrad::Adagrad(const AdagradOptions& options) : options_(options) {
+Adagrad::Adagrad(const AdagradOptions& options) : OptimizerWith(options) {
   check_range("Adagrad", "lr", options.lr);
   check_range("Adagrad", "lr_decay", options.lr_decay);
   check_range("Adagrad", "weight_decay", options.weight_decay);
   check_range("Adagrad", "initial_accumulator_value", options.initial_accumulator_value);
   check_range("Adagrad", "eps", options.eps);
-}
-
-AttrList Adagrad::hyper_parameters() const {
-  return {{"lr", options_.lr},
-          {"lr_decay", options_.lr_decay},
-          {"weight_decay", options_.weight_decay},
-          {"initial_accumulator_value", options_.initial_accumulator_value},
-          {"eps", options_.eps}};
 }
 
 std::vector<StateSpec> Adagrad::state_for(const Type& parameter) const {
@@ -222,10 +173,6 @@ Update Adagrad::update(const Tensor& parameter, const Tensor& gradient,
     rate = lr / (1.0 + (cast(step, DType::f32) - 1.0) * options_.lr_decay);
   }
   return {parameter - scalar(rate, parameter) * (g / (sqrt(sum) + options_.eps)), {sum}};
-}
-
-std::unique_ptr<Optimizer> Adagrad::clone() const {
-  return std::make_unique<Adagrad>(*this);
 }
 
 }  // namespace wafer::optim

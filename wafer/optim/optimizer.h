@@ -2,6 +2,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "wafer/ir/attrs.h"
@@ -39,65 +40,100 @@ class Optimizer {
   virtual Update update(const Tensor& parameter, const Tensor& gradient,
                         const std::vector<Tensor>& state, const Tensor& lr,
                         const Tensor& step) const = 0;
-  virtual std::unique_ptr<Optimizer> clone() const = 0;
 };
 
+// Hyper-parameters: plain structs, each with the one list of its fields under PyTorch's names.
 struct SgdOptions {
   double lr = 1e-3;
   double momentum = 0, dampening = 0, weight_decay = 0;
   bool nesterov = false;
+  static constexpr auto fields() {
+    return std::make_tuple(Field{"lr", &SgdOptions::lr}, Field{"momentum", &SgdOptions::momentum},
+                           Field{"dampening", &SgdOptions::dampening},
+                           Field{"weight_decay", &SgdOptions::weight_decay},
+                           Field{"nesterov", &SgdOptions::nesterov});
+  }
 };
 struct AdamOptions {
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
   bool amsgrad = false;
+  static constexpr auto fields() {
+    return std::make_tuple(Field{"lr", &AdamOptions::lr}, Field{"beta1", &AdamOptions::beta1},
+                           Field{"beta2", &AdamOptions::beta2}, Field{"eps", &AdamOptions::eps},
+                           Field{"weight_decay", &AdamOptions::weight_decay},
+                           Field{"amsgrad", &AdamOptions::amsgrad});
+  }
 };
 struct AdamWOptions {
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;
   bool amsgrad = false;
+  static constexpr auto fields() {
+    return std::make_tuple(Field{"lr", &AdamWOptions::lr}, Field{"beta1", &AdamWOptions::beta1},
+                           Field{"beta2", &AdamWOptions::beta2}, Field{"eps", &AdamWOptions::eps},
+                           Field{"weight_decay", &AdamWOptions::weight_decay},
+                           Field{"amsgrad", &AdamWOptions::amsgrad});
+  }
 };
 struct RmspropOptions {
   double lr = 1e-2;
   double alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0;
   bool centered = false;
+  static constexpr auto fields() {
+    return std::make_tuple(
+        Field{"lr", &RmspropOptions::lr}, Field{"alpha", &RmspropOptions::alpha},
+        Field{"eps", &RmspropOptions::eps}, Field{"weight_decay", &RmspropOptions::weight_decay},
+        Field{"momentum", &RmspropOptions::momentum}, Field{"centered", &RmspropOptions::centered});
+  }
 };
 struct AdagradOptions {
   double lr = 1e-2;
   double lr_decay = 0, weight_decay = 0, initial_accumulator_value = 0, eps = 1e-10;
+  static constexpr auto fields() {
+    return std::make_tuple(
+        Field{"lr", &AdagradOptions::lr}, Field{"lr_decay", &AdagradOptions::lr_decay},
+        Field{"weight_decay", &AdagradOptions::weight_decay},
+        Field{"initial_accumulator_value", &AdagradOptions::initial_accumulator_value},
+        Field{"eps", &AdagradOptions::eps});
+  }
+};
+
+// What follows from the list of hyper-parameters.
+template <class Options>
+class OptimizerWith : public Optimizer {
+ public:
+  double learning_rate() const override { return options_.lr; }
+  AttrList hyper_parameters() const override { return Attrs(options_).list(); }
+
+ protected:
+  explicit OptimizerWith(const Options& options) : options_(options) {}
+  Options options_;
 };
 
 // Stochastic gradient descent with momentum (Sutskever et al. 2013).
-class SGD : public Optimizer {
+class SGD : public OptimizerWith<SgdOptions> {
  public:
   explicit SGD(const SgdOptions& options = {});
   std::string name() const override { return "sgd"; }
-  double learning_rate() const override { return options_.lr; }
-  AttrList hyper_parameters() const override;
   std::vector<StateSpec> state_for(const Type& parameter) const override;
   Update update(const Tensor& parameter, const Tensor& gradient, const std::vector<Tensor>& state,
                 const Tensor& lr, const Tensor& step) const override;
-  std::unique_ptr<Optimizer> clone() const override;
-
- private:
-  SgdOptions options_;
 };
 
 // Kingma and Ba 2015; weight decay is added to the gradient.
-class Adam : public Optimizer {
+class Adam : public OptimizerWith<AdamOptions> {
  public:
   explicit Adam(const AdamOptions& options = {});
   std::string name() const override { return "adam"; }
-  double learning_rate() const override { return options_.lr; }
-  AttrList hyper_parameters() const override;
   std::vector<StateSpec> state_for(const Type& parameter) const override;
   Update update(const Tensor& parameter, const Tensor& gradient, const std::vector<Tensor>& state,
                 const Tensor& lr, const Tensor& step) const override;
-  std::unique_ptr<Optimizer> clone() const override;
 
  protected:
   Adam(const AdamOptions& options, bool decoupled);
-  AdamOptions options_;
+
+ private:
   bool decoupled_ = false;  // weight decay shrinks the parameter instead
 };
 
@@ -106,39 +142,26 @@ class AdamW : public Adam {
  public:
   explicit AdamW(const AdamWOptions& options = {});
   std::string name() const override { return "adamw"; }
-  std::unique_ptr<Optimizer> clone() const override;
 };
 
 // Tieleman and Hinton 2012; `centered`: Graves 2013.
-class RMSprop : public Optimizer {
+class RMSprop : public OptimizerWith<RmspropOptions> {
  public:
   explicit RMSprop(const RmspropOptions& options = {});
   std::string name() const override { return "rmsprop"; }
-  double learning_rate() const override { return options_.lr; }
-  AttrList hyper_parameters() const override;
   std::vector<StateSpec> state_for(const Type& parameter) const override;
   Update update(const Tensor& parameter, const Tensor& gradient, const std::vector<Tensor>& state,
                 const Tensor& lr, const Tensor& step) const override;
-  std::unique_ptr<Optimizer> clone() const override;
-
- private:
-  RmspropOptions options_;
 };
 
 // Duchi et al. 2011.
-class Adagrad : public Optimizer {
+class Adagrad : public OptimizerWith<AdagradOptions> {
  public:
   explicit Adagrad(const AdagradOptions& options = {});
   std::string name() const override { return "adagrad"; }
-  double learning_rate() const override { return options_.lr; }
-  AttrList hyper_parameters() const override;
   std::vector<StateSpec> state_for(const Type& parameter) const override;
   Update update(const Tensor& parameter, const Tensor& gradient, const std::vector<Tensor>& state,
                 const Tensor& lr, const Tensor& step) const override;
-  std::unique_ptr<Optimizer> clone() const override;
-
- private:
-  AdagradOptions options_;
 };
 
 // "sgd", "adam", "adamw", "rmsprop", "adagrad" with options as text ({"lr", "1e-3"}); UserError

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <mutex>
 #include <unordered_map>
 
@@ -13,26 +12,12 @@
 #include "wafer/backend/cpu/team.h"
 #include "wafer/base/threads.h"
 #include "wafer/op/op.h"
-#include "wafer/pass/host/control_flow.h"
 #include "wafer/pass/host/host_device.h"
 #include "wafer/pass/host/host_program.h"
-#include "wafer/pass/lower.h"
 
 namespace wafer::cpu {
 
-#define WAFER_KERNEL_ENTRY(op_name) Step kernel_##op_name(const Node&, KernelContext&);
-#include "cpu_kernels.inc"
-#undef WAFER_KERNEL_ENTRY
-
-MakeKernel find_kernel(const OpDef& op) {
-  static const std::unordered_map<const OpDef*, MakeKernel> table = {
-#define WAFER_KERNEL_ENTRY(op_name) {&op::op_name, kernel_##op_name},
-#include "cpu_kernels.inc"
-#undef WAFER_KERNEL_ENTRY
-  };
-  auto found = table.find(&op);
-  return found == table.end() ? nullptr : found->second;
-}
+#include "cpu_kernels.inc"  // find_kernel
 
 namespace {
 class CpuTarget : public Target {
@@ -40,27 +25,18 @@ class CpuTarget : public Target {
   std::string name() const override { return "cpu"; }
 
   Support supports(const Node& node) const override {
-    if (!find_kernel(*node.op) && !control_flow_kernel(*node.op))
-      return {false, "it has no kernel"};
     if (std::string reason = why_decomposed(node); !reason.empty()) return {false, reason};
-    for (const Type& type : node.outputs) {
-      if (type.dtype > DType::boolean) return {false, str("no op computes in ", type.dtype)};
-    }
-    return {};
+    return host_support(node, find_kernel);
   }
 
   std::shared_ptr<const Artifact> compile(const Graph& graph,
                                           const CompileOptions& options) const override {
-    auto start = std::chrono::steady_clock::now();
     if (options.threads > 0) set_thread_count(options.threads);
     LowerOptions lowering{.channels_last = true,
                           .fuse_elementwise = true,
                           .fuse_epilogues = true,
                           .fold_constants = true};
-    auto program = make_host_program(lower(graph, *this, lowering), *this, find_kernel);
-    program->compile_seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return program;
+    return compile_for_host(graph, *this, lowering, find_kernel);
   }
 };
 

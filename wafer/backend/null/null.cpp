@@ -1,10 +1,7 @@
 #include "wafer/backend/null/null.h"
 
-#include <chrono>
-
 #include "wafer/pass/host/host_device.h"
 #include "wafer/pass/host/host_program.h"
-#include "wafer/pass/lower.h"
 
 namespace wafer::null {
 
@@ -24,14 +21,9 @@ class NullTarget : public Target {
   }
   std::shared_ptr<const Artifact> compile(const Graph& graph,
                                           const CompileOptions&) const override {
-    auto start = std::chrono::steady_clock::now();
-    Graph lowered = lower(
-        graph, *this, {.channels_last = true, .fuse_elementwise = true, .fold_constants = true});
-    auto program = make_host_program(std::move(lowered), *this,
-                                     [](const OpDef&) -> MakeKernel { return do_nothing; });
-    program->compile_seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return program;
+    LowerOptions lowering{.channels_last = true, .fuse_elementwise = true, .fold_constants = true};
+    return compile_for_host(graph, *this, lowering,
+                            [](const OpDef&) -> MakeKernel { return do_nothing; });
   }
 };
 

@@ -329,4 +329,22 @@ void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* aren
   for (const Copy& c : copies_after_) copy(c);
 }
 
+std::shared_ptr<const Artifact> compile_for_host(const Graph& graph, const Target& target,
+                                                 const LowerOptions& options,
+                                                 const KernelLookup& lookup) {
+  auto start = std::chrono::steady_clock::now();
+  auto program = make_host_program(lower(graph, target, options), target, lookup);
+  program->compile_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return program;
+}
+
+Support host_support(const Node& node, const KernelLookup& lookup) {
+  if (!lookup(*node.op) && !control_flow_kernel(*node.op)) return {false, "it has no kernel"};
+  for (const Type& type : node.outputs) {
+    if (type.dtype > DType::boolean) return {false, str("no op computes in ", type.dtype)};
+  }
+  return {};
+}
+
 }  // namespace wafer

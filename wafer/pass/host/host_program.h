@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "wafer/pass/lower.h"
 #include "wafer/runtime/device.h"
 #include "wafer/runtime/kernel.h"
 
@@ -50,6 +51,14 @@ class HostProgram : public Artifact {
 // as nested programs.
 std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target,
                                                const KernelLookup& lookup);
+
+// The same from a user's graph, lowered first; it knows how long that took.
+std::shared_ptr<const Artifact> compile_for_host(const Graph& graph, const Target& target,
+                                                 const LowerOptions& options,
+                                                 const KernelLookup& lookup);
+
+// Whether a node runs by `lookup`'s kernel, or is control flow, in dtypes that ops compute in.
+Support host_support(const Node& node, const KernelLookup& lookup);
 
 // Offsets in one arena for blocks of memory that are alive from step `first` to step `last`, both
 // included: blocks alive at once never overlap. Greedy by size. Returns the arena's size.
