@@ -59,7 +59,7 @@ TEST(Cli, UnknownWordsAreExitCode2AndGetASuggestion) {
             {"'hiden'", "did you mean 'hidden'"}},
            {{"train", "cnn", "--data", "cifar11"}, {"'cifar11'", "did you mean 'cifar10'"}},
            {{"train", "cnn", "--device", "cup"}, {"'cup'", "did you mean 'cpu'"}},
-           {{"train", "cnn", "--device", "cuda"}, {"cuda", "cpu"}},
+           {{"train", "cnn", "--device", "cuda"}, {"cuda", "is absent", "wafer devices"}},
            {{"train", "cnn", "--data", "shapes", "--optimizer", "adma"},
             {"'adma'", "did you mean 'adam'"}},
            {{"train", "cnn", "--data", "shapes", "--schedule", "cosin"},

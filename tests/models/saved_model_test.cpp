@@ -17,6 +17,7 @@
 #include "wafer/nn/linear.h"
 #include "wafer/op/activation.h"
 #include "wafer/op/elementwise.h"
+#include "wafer/op/graph_json.h"
 #include "wafer/op/reduce.h"
 
 using namespace wafer;
@@ -144,6 +145,17 @@ TEST(SavedModel, RunsToTheSameBits) {
     models::save_model(folder / "again.safetensors", loaded.model, loaded.input, "");
     EXPECT_EQ(io::read_file(folder / "again.safetensors", 1 << 24),
               io::read_file(folder / "m.safetensors", 1 << 24));
+  }
+}
+
+// Also the large ones can be traced for a batch of any size.
+TEST(SavedModel, EveryModelHasAGraph) {
+  for (const models::ModelInfo& info : models::list()) {
+    models::Model model = models::plan(info.name);
+    Graph graph = models::saved_graph(model);
+    EXPECT_EQ(graph.outputs[0].shape()[0], Dim::symbol("batch")) << info.name;
+    EXPECT_EQ(graph.inputs.size(), model.module->named_slots().size() + 1) << info.name;
+    EXPECT_FALSE(write_graph(graph).json.empty()) << info.name;
   }
 }
 
