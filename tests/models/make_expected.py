@@ -5,9 +5,9 @@
     python3 tests/models/make_expected.py [family ...]
 
 Of each family it writes FAMILY.json, outputs of small batches with all parameters, buffers and
-inputs filled by a formula of name and index (fill, which tests/models/torchvision_test.cpp has
+inputs filled by a formula of name and index (fill, which tests/models/filled.h has
 too), and FAMILY.txt, the names and shapes of the parameters and buffers of each model at its
-default options, in order.
+default options, in order. Without an argument it writes all families, and large/outputs.json.
 """
 import json
 import math
@@ -329,23 +329,50 @@ FAMILIES = {
 }
 
 
+# Cases that take too long for every run: large/outputs.json.
+LARGE = [
+    (family, {"model": name, "options": {"outputs": "10", **options}, "input": [2, 3, 64, 64]})
+    for family, names, options in [
+        ("resnet", ["resnet101", "resnet152", "wide_resnet50_2"], {}),
+        ("vgg", ["vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg19", "vgg19_bn"],
+         {"hidden": "32"}),
+        ("densenet", ["densenet161", "densenet169", "densenet201"], {}),
+        ("mobilenet_v3", ["mobilenet_v3_large"], {}),
+        ("efficientnet", ["efficientnet_b1", "efficientnet_b2", "efficientnet_b3"], {}),
+        ("vit", ["vit_b_16", "vit_b_32"], {"input": "3x64x64"}),
+    ]
+    for name in names
+]
+
+
+def names_of(make, name):
+    """A line for each parameter and buffer: its name and shape."""
+    with torch.device("meta"):
+        state = make(name, {}).state_dict()
+    return [f"# {name}"] + [f"{slot} {'x'.join(map(str, tensor.shape))}".strip()
+                            for slot, tensor in state.items()]
+
+
+def row_of(make, case):
+    values = outputs_of(make(case["model"], case["options"]), case)
+    print(case["model"], case["options"], values[:3])
+    return json.dumps({**case, "outputs": values})
+
+
+def write_rows(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+
+
 def main():
-    FOLDER.mkdir(exist_ok=True)
     for family in sys.argv[1:] or FAMILIES:
         make, models, cases = FAMILIES[family]
-        lines = []
-        for name in models:
-            lines.append(f"# {name}")
-            with torch.device("meta"):
-                for slot, tensor in make(name, {}).state_dict().items():
-                    lines.append(f"{slot} {'x'.join(map(str, tensor.shape))}".strip())
+        write_rows(FOLDER / f"{family}.json", [row_of(make, case) for case in cases])
+        lines = [line for name in models for line in names_of(make, name)]
         (FOLDER / f"{family}.txt").write_text("\n".join(lines) + "\n")
-        rows = []
-        for case in cases:
-            values = outputs_of(make(case["model"], case["options"]), case)
-            rows.append(json.dumps({**case, "outputs": values}))
-            print(family, case["model"], case["options"], values[:3])
-        (FOLDER / f"{family}.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    if not sys.argv[1:]:
+        write_rows(FOLDER / "large" / "outputs.json",
+                   [row_of(FAMILIES[family][0], case) for family, case in LARGE])
 
 
 if __name__ == "__main__":
