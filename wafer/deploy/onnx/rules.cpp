@@ -13,11 +13,29 @@ using Key = std::pair<std::string_view, std::string_view>;
 const std::map<Key, const RuleEntry*>& table() {
   static const std::map<Key, const RuleEntry*> rules = [] {
     std::map<Key, const RuleEntry*> all;
-    for (RuleList list :
-         {activation_rules(), elementwise_rules(), cast_rules(), shape_rules(), slice_rules(),
-          index_rules(), reduce_rules(), create_rules(), conv_rules(), pool_rules(), norm_rules(),
-          matmul_rules(), loss_rules(), attention_rules(), quantise_rules(), control_flow_rules(),
-          sequence_rules()}) {
+    for (RuleList list : {activation_rules(),
+                          elementwise_rules(),
+                          cast_rules(),
+                          shape_rules(),
+                          slice_rules(),
+                          index_rules(),
+                          reduce_rules(),
+                          create_rules(),
+                          conv_rules(),
+                          pool_rules(),
+                          norm_rules(),
+                          matmul_rules(),
+                          loss_rules(),
+                          attention_rules(),
+                          quantise_rules(),
+                          control_flow_rules(),
+                          sequence_rules(),
+                          recurrent_rules(),
+                          linear_attention_rules(),
+                          resize_rules(),
+                          einsum_rules(),
+                          signal_rules(),
+                          training_rules()}) {
       for (const RuleEntry& entry : list) all[{entry.domain, entry.name}] = &entry;
     }
     return all;
