@@ -19,7 +19,8 @@ int main() {
   Cnn model;
   auto choice = select::best(model, data.train, {.objective = select::Throughput});
   Trainer trainer{model, nn::cross_entropy, optim::Adam{{.lr = 1e-3}}, choice.device};
-  trainer.fit(data.train, data.validation, {.epochs = 10, .batch_size = 64});
+  trainer.fit(data.train, data.validation,
+              {.epochs = 10, .batch_size = 64, .precision = choice.precision});
   eval::Report report = trainer.evaluate(data.test);
   report.write("report.html");
 }

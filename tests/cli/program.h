@@ -47,6 +47,7 @@ class Program {
     arguments.insert(arguments.begin(), WAFER_PROGRAM);
     process_ = ::fork();
     if (process_ != 0) return;
+    ::unsetenv("WAFER_DATA");  // a test says where its data lie
     for (const auto& [key, value] : environment) ::setenv(key.c_str(), value.c_str(), 1);
     if (in_child) in_child();
     ::setenv("WAFER_CACHE", (folder / "cache").c_str(), 1);

@@ -1,4 +1,5 @@
 #include "tests/e2e/kill.h"
+#include "wafer/base/strings.h"
 
 namespace wafer {
 namespace {
@@ -7,8 +8,9 @@ TEST(Kill, AHundredKillsOfACnnChangeNothing) {
   testing::TemporaryFolder folder;
   testing::expect_kills_change_nothing(
       folder.path(),
-      {"cnn", "--data", "shapes", "--epochs", "1", "--batch-size", "64", "--seed", "3",
-       "--checkpoint-steps", "10", "-o", "conv1=8", "-o", "conv2=8", "-o", "hidden=32"},
+      split("cnn --data shapes --epochs 1 --batch-size 64 --seed 3 --checkpoint-steps 10 "
+            "-o conv1=8 -o conv2=8 -o hidden=32",
+            ' '),
       100, 1);
 }
 

@@ -20,7 +20,7 @@ struct Arguments {
   std::string model, prompt;
   std::vector<std::string> files;
   int64_t top = 5;
-  std::string precision = "auto";
+  std::string precision = "f32";
   models::SampleOptions sample;
 };
 

@@ -11,7 +11,7 @@ namespace wafer::cli {
 namespace {
 struct Arguments {
   ModelArgument model;
-  std::string objective = "throughput";
+  std::string objective = "throughput", precision = "auto";
   bool verify = false;
 };
 
@@ -56,6 +56,7 @@ Outcome run_select(const Arguments& arguments, const Common& common) {
   options.batch_size = arguments.model.batch_size;
   options.device = common.device;
   options.threads = common.threads;
+  options.precision = precision_by_name(arguments.precision);
   options.verify = arguments.verify;
   OpenedModel opened = open_model(arguments.model);
   select::Choice choice =
@@ -67,7 +68,7 @@ Outcome run_select(const Arguments& arguments, const Common& common) {
                   {"batch_size", choice.batch_size},
                   {"device", choice.device->info().name},
                   {"threads", choice.threads},
-                  {"precision", choice.precision},
+                  {"precision", std::string(name(choice.precision))},
                   {"predicted_ms", choice.prediction.seconds * 1e3},
                   {"relative_error", choice.prediction.relative_error},
                   {"memory_bytes", choice.prediction.memory_bytes},
@@ -95,6 +96,8 @@ void add_select(CLI::App& app) {
   add_model_options(*command, arguments->model);
   command->add_option("--objective", arguments->objective,
                       "throughput (default), latency or memory");
+  command->add_option("--precision", arguments->precision, "only this one: f32 or bf16; auto: both")
+      ->capture_default_str();
   command->add_flag("--verify", arguments->verify, "also measure every candidate and compare");
 }
 

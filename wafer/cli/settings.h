@@ -28,7 +28,7 @@ struct TrainSettings {
   double max_minutes = 0;
   int64_t accumulate = 1, checkpoint_steps = 0;
   double checkpoint_minutes = 5;
-  std::string precision = "auto";
+  std::string precision = "f32";
   uint64_t seed = 0;
   int workers = 1;
   bool flip = false;

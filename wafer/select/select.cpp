@@ -66,10 +66,16 @@ void log_steps(const Prediction& prediction, const std::vector<double>& measured
   }
 }
 
-Candidate consider(const std::shared_ptr<Device>& device, int threads, const Graph& graph,
-                   bool verify) {
+std::vector<Precision> precisions(Device& device, Precision wanted) {
+  if (wanted != Precision::automatic) return {wanted};
+  if (device.info().fast_bf16) return {Precision::f32, Precision::bf16};
+  return {Precision::f32};
+}
+
+Candidate consider(const std::shared_ptr<Device>& device, int threads, Precision precision,
+                   const Graph& graph, bool verify) {
   ThreadScope scope(threads > 0 ? threads : thread_count());
-  Candidate candidate{device, device->info().name, "f32", threads, {}, {}, {}, ""};
+  Candidate candidate{device, device->info().name, precision, threads, {}, {}, {}, ""};
   candidate.calibration = calibrate(*device, scope.count());
   try {
     auto artifact = compile_cached(*device, graph, {.threads = scope.count()});
@@ -154,17 +160,12 @@ Choice best_for(const Graph& graph, const Options& options) {
   choice.objective = options.objective;
   choice.batch_size = options.batch_size;
   for (const auto& device : usable_devices(options.device)) {
-    for (int threads : thread_counts(*device, options.threads)) {
-      choice.candidates.push_back(consider(device, threads, graph, options.verify));
+    for (Precision precision : precisions(*device, options.precision)) {
+      Graph program = apply_precision(graph, precision);
+      for (int threads : thread_counts(*device, options.threads)) {
+        choice.candidates.push_back(consider(device, threads, precision, program, options.verify));
+      }
     }
-    choice.candidates.push_back({device,
-                                 device->info().name,
-                                 "bf16",
-                                 0,
-                                 {},
-                                 {},
-                                 {},
-                                 "unavailable: this version computes in f32 only"});
   }
   std::stable_sort(
       choice.candidates.begin(), choice.candidates.end(),
@@ -172,7 +173,7 @@ Choice best_for(const Graph& graph, const Options& options) {
   for (const Backend& backend : backends()) {
     if (!backend.devices.empty() || !options.device.empty()) continue;
     choice.candidates.push_back(
-        {nullptr, backend.name, "", 0, {}, {}, {}, "absent: " + backend.absent_reason});
+        {nullptr, backend.name, {}, 0, {}, {}, {}, "absent: " + backend.absent_reason});
   }
   if (choice.candidates.empty() || !choice.candidates[0].prediction) {
     throw UserError("select", "no device here can run this model",
@@ -182,7 +183,7 @@ Choice best_for(const Graph& graph, const Options& options) {
   const Candidate& first = choice.candidates[0];
   choice.device = first.device;
   choice.threads = first.threads;
-  choice.precision = first.precision;
+  choice.precision = *first.precision;
   choice.prediction = *first.prediction;
   choice.flops_per_second = first.calibration->flops_per_second;
   choice.bytes_per_second = first.calibration->bandwidth.back().second;
@@ -226,9 +227,9 @@ Choice best_for_data(nn::Module& model, ForwardFunction forward, const data::Dat
 std::string Choice::text() const {
   const Prediction& p = prediction;
   std::string what = objective == Latency ? "for one example" : str("a step of ", batch_size);
-  std::string text = str("select: ", device->info().name, threads_text(threads), ", ", precision,
-                         ": ", milliseconds(p.seconds), " ", what, " predicted (give or take ",
-                         std::lround(100 * p.relative_error), " %)");
+  std::string text = str("select: ", device->info().name, threads_text(threads), ", ",
+                         name(precision), ": ", milliseconds(p.seconds), " ", what,
+                         " predicted (give or take ", std::lround(100 * p.relative_error), " %)");
   if (objective != Latency)
     text += str(", ", human_count(std::llround(static_cast<double>(batch_size) / p.seconds)),
                 " examples/s");
@@ -240,8 +241,8 @@ std::string Choice::text() const {
   std::vector<std::string> others;
   for (size_t i = 1; i < candidates.size(); ++i) {
     const Candidate& c = candidates[i];
-    std::string label =
-        str(c.device_name, threads_text(c.threads), c.precision.empty() ? "" : " ", c.precision);
+    std::string label = str(c.device_name, threads_text(c.threads), c.precision ? " " : "",
+                            c.precision ? name(*c.precision) : "");
     if (c.prediction) {
       others.push_back(
           objective == Memory
@@ -263,7 +264,7 @@ std::vector<eval::Prediction> Choice::table() const {
     const Candidate& c = candidates[i];
     eval::Prediction row;
     row.device = c.device_name;
-    row.precision = c.precision;
+    if (c.precision) row.precision = name(*c.precision);
     row.threads = c.threads;
     row.chosen = i == 0;
     row.remark = c.remark;

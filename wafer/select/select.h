@@ -7,11 +7,12 @@
 
 #include "wafer/data/dataset.h"
 #include "wafer/eval/report.h"
+#include "wafer/pass/precision.h"
 #include "wafer/select/predict.h"
 #include "wafer/train/step.h"
 
 // Chooses where a model runs: predicts its step on every device that is here, with every number of
-// threads, from flops, bytes and measured rates.
+// threads and in every precision, from flops, bytes and measured rates.
 namespace wafer::select {
 
 // What to be best at: examples a second in training; seconds of one inference of one example; bytes
@@ -25,6 +26,8 @@ struct Options {
   LossFunction loss;                            // empty: what goes with the task of the data
   std::string device;                           // only this one; "": every device that is here
   int threads = 0;                              // only so many; 0: from one to every CPU
+  // Only this one; automatic: f32, and bf16 where the device multiplies it in hardware.
+  Precision precision = Precision::automatic;
   bool verify = false;  // also measure every candidate; the choice stays the predicted one
   bool print = true;    // says why on standard output, in three lines
 };
@@ -32,7 +35,8 @@ struct Options {
 // One way to run the model.
 struct Candidate {
   std::shared_ptr<Device> device;
-  std::string device_name, precision;
+  std::string device_name;
+  std::optional<Precision> precision;    // absent: unavailable
   int threads = 0;                       // 0: the device has no such setting
   std::optional<Prediction> prediction;  // absent: unavailable, for the reason in `remark`
   std::optional<double> measured_seconds;
@@ -43,7 +47,7 @@ struct Candidate {
 struct Choice {
   std::shared_ptr<Device> device;
   int threads = 0;
-  std::string precision;
+  Precision precision = Precision::f32;
   Prediction prediction;
   std::vector<Candidate> candidates;  // best first, the unavailable last
   Goal objective = Throughput;
@@ -56,8 +60,8 @@ struct Choice {
   std::vector<eval::Prediction> table() const;
 };
 
-// The candidates for one graph, in order of the objective. UserError when no device can run it.
-// Sets the number of threads to the choice's.
+// The candidates for one graph in f32, in order of the objective. UserError when no device can run
+// it. Sets the number of threads to the choice's.
 Choice best_for(const Graph& graph, const Options& options = {});
 
 // For training (Latency: for inference of) a model on examples of these types, which have no batch

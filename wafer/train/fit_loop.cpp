@@ -173,8 +173,8 @@ void FitLoop::choose_precision() {
         float off = std::abs(rounded.losses[i] - exact.losses[i]);
         agree = agree && off <= 0.02f * std::abs(exact.losses[i]) + 0.002f;
       }
-      bool faster = rounded.seconds < exact.seconds;
-      options_.precision = agree && faster ? Precision::bf16 : Precision::f32;
+      // Not by the times: the same command must make the same choice on a busy machine.
+      options_.precision = agree ? Precision::bf16 : Precision::f32;
       result_.precision_note =
           str("precision: ", name(options_.precision), "; over ", exact.losses.size(),
               " steps bf16 ", agree ? "agrees with f32" : "departs from f32", " (loss ",
