@@ -85,6 +85,47 @@ TEST(Elementwise, EmptyAndOneElement) {
   }
 }
 
+// Updates in place that a condition for the whole group guards, as a train step's are: where it
+// holds the new values are computed straight into the old ones' memory.
+TEST(Elementwise, GuardedUpdatesInPlace) {
+  for (int64_t size : {1, 17, 600, 5000}) {
+    for (DType gradient : {DType::f32, DType::bf16}) {
+      Type type{DType::f32, Shape{size}};
+      Tensor p = make_input(type, "p"), m = make_input(type, "m");
+      Tensor g = make_input({gradient, Shape{size}}, "g");
+      Tensor ok = make_input({DType::boolean, Shape{}}, "ok");
+      Tensor m2 = m * 0.5 + cast(g, DType::f32), p2 = p - m2 / (abs(m2) + 1.0);
+      // The last output reads p after its new value is made.
+      Graph group{{p, m, g, ok}, {where(ok, p2, p), where(ok, m2, m), where(ok, p2 + p, p)}, {}};
+      std::vector<Type> inputs = {type, type, g.type(), ok.type()}, outputs(3, type);
+      Step step = cpu::program_step(kernel::build_program(group, inputs, outputs));
+      for (bool holds : {true, false}) {
+        auto count = static_cast<size_t>(size);
+        std::vector<float> parameter(count), moment(count), sum(count);
+        Values wide(count);
+        for (size_t i = 0; i < count; ++i) {
+          parameter[i] = static_cast<float>(i % 13) - 5;
+          moment[i] = static_cast<float>(i % 7) * 0.5f;
+          wide[i] = static_cast<double>(i % 5) - 2;
+        }
+        std::vector<float> old_parameter = parameter, old_moment = moment;
+        Bytes gradients = to_memory(wide, g.type());
+        auto flag = static_cast<uint8_t>(holds);
+        void* in[] = {parameter.data(), moment.data(), gradients.data(), &flag};
+        void* out[] = {parameter.data(), moment.data(), sum.data()};
+        step({in, out, nullptr});
+        for (size_t i = 0; i < count; ++i) {
+          float made = old_moment[i] * 0.5f + static_cast<float>(wide[i]);
+          float next = old_parameter[i] - made / (std::abs(made) + 1);
+          ASSERT_NEAR(parameter[i], holds ? next : old_parameter[i], 1e-5) << i << " of " << size;
+          ASSERT_NEAR(moment[i], holds ? made : old_moment[i], 1e-5) << i << " of " << size;
+          ASSERT_NEAR(sum[i], holds ? next + old_parameter[i] : old_parameter[i], 1e-5) << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(Elementwise, ChannelsLastAndMixedLayouts) {
   std::mt19937 random(3);
   for (int round = 0; round < 20; ++round) {

@@ -125,6 +125,14 @@ struct Sink {
   std::vector<int> read_later;  // inputs that are read after the value is computed
 };
 
+// An output that is `where(condition, chosen, other)` by a condition that is the same for all
+// elements. Where it holds, what is chosen is computed straight into the output's memory.
+struct Guard {
+  int condition = 0, chosen = 0;
+  size_t op = 0, sink = 0;
+  std::vector<int> read_later;  // inputs that are read after the chosen value is computed
+};
+
 class BlockProgram {
  public:
   explicit BlockProgram(const Program& program) : elements_(program.elements()) {
@@ -133,6 +141,7 @@ class BlockProgram {
     choose_block(program);
     make_sinks(program);
     make_ops(program);
+    make_guards(program);
     size_t weight = cost(program);
     grain_ =
         std::max<int64_t>(1, 150'000 / static_cast<int64_t>(weight * static_cast<size_t>(block_)));
@@ -376,23 +385,52 @@ class BlockProgram {
       sink.may_be_direct = place_[value] == Place::computed && !taken[value] &&
                            same_format(output.dtype, source.type);
       if (sink.may_be_direct) taken[value] = true;
-      for (size_t i = value + 1; i < place_.size(); ++i) {
-        const Instruction& later = program.instructions[i];
-        if (later.code == Code::load && place_[i] == Place::computed)
-          sink.read_later.push_back(input_of(program, later));
-        for (int k = 0; k < later.operand_count; ++k) {
-          auto operand = static_cast<size_t>(later.operands[static_cast<size_t>(k)]);
-          if (place_[operand] == Place::stream)
-            sink.read_later.push_back(input_of(program, program.instructions[operand]));
-        }
-      }
-      // Copies of inputs to other outputs read them after everything.
-      for (const kernel::Output& other : program.outputs) {
-        if (other.value >= 0 && place_[static_cast<size_t>(other.value)] == Place::stream)
-          sink.read_later.push_back(
-              input_of(program, program.instructions[static_cast<size_t>(other.value)]));
-      }
+      sink.read_later = read_after(program, value, value);
       sinks_.push_back(std::move(sink));
+    }
+  }
+
+  // The inputs that are read after a value is computed, by other instructions than `except`.
+  std::vector<int> read_after(const Program& program, size_t value, size_t except) const {
+    std::vector<int> inputs;
+    for (size_t i = value + 1; i < place_.size(); ++i) {
+      const Instruction& later = program.instructions[i];
+      if (i == except) continue;
+      if (later.code == Code::load && place_[i] == Place::computed)
+        inputs.push_back(input_of(program, later));
+      for (int k = 0; k < later.operand_count; ++k) {
+        auto operand = static_cast<size_t>(later.operands[static_cast<size_t>(k)]);
+        if (place_[operand] == Place::stream)
+          inputs.push_back(input_of(program, program.instructions[operand]));
+      }
+    }
+    // Copies of inputs to other outputs read them after everything.
+    for (const kernel::Output& other : program.outputs) {
+      if (other.value >= 0 && place_[static_cast<size_t>(other.value)] == Place::stream)
+        inputs.push_back(input_of(program, program.instructions[static_cast<size_t>(other.value)]));
+    }
+    return inputs;
+  }
+
+  void make_guards(const Program& program) {
+    std::vector<bool> taken(place_.size());
+    for (const Sink& sink : sinks_) taken[static_cast<size_t>(sink.value)] = true;
+    for (size_t s = 0; s < sinks_.size(); ++s) {
+      auto value = static_cast<size_t>(sinks_[s].value);
+      const Instruction& source = program.instructions[value];
+      if (!sinks_[s].may_be_direct || source.code != Code::where) continue;
+      auto condition = static_cast<size_t>(source.operands[0]);
+      auto chosen = static_cast<size_t>(source.operands[1]);
+      if (place_[condition] != Place::invariant || place_[chosen] != Place::computed ||
+          taken[chosen])
+        continue;
+      taken[chosen] = true;
+      Guard guard{source.operands[0], source.operands[1], 0, s, {}};
+      guard.read_later = read_after(program, chosen, value);
+      for (size_t op = 0; op < ops_.size(); ++op) {
+        if (ops_[op].result == sinks_[s].value) guard.op = op;
+      }
+      guards_.push_back(std::move(guard));
     }
   }
 
@@ -430,6 +468,12 @@ class BlockProgram {
     for (const Invariant& invariant : invariants_) prepare(invariant, args, scratch, slot);
     for (const Periodic& periodic : periodics_) prepare(periodic, args, scratch, last - first);
     for (size_t s = 0; s < sinks_.size(); ++s) direct[s] = is_direct(sinks_[s], args);
+    bool skipped[max_values] = {};
+    for (const Guard& guard : guards_) {
+      bool holds = slot[guard.condition][0] != std::byte{0};
+      skipped[guard.op] = holds && is_free(guard.read_later, sinks_[guard.sink], args);
+      if (skipped[guard.op]) direct[guard.sink] = true;
+    }
 
     for (int64_t b = first; b < last; ++b) {
       int64_t begin = b * block_;
@@ -446,9 +490,14 @@ class BlockProgram {
           slot[sinks_[s].value] = static_cast<std::byte*>(args.out[sinks_[s].output]) +
                                   static_cast<size_t>(begin) * sinks_[s].element_bytes;
       }
+      for (const Guard& guard : guards_) {
+        if (skipped[guard.op]) slot[guard.chosen] = slot[sinks_[guard.sink].value];
+      }
       if (b + 1 < last)
         prefetch(args, begin + block_, std::min(block_, elements_ - begin - block_));
-      for (const Op& op : ops_) execute(op, args, slot, begin, count);
+      for (size_t op = 0; op < ops_.size(); ++op) {
+        if (!skipped[op]) execute(ops_[op], args, slot, begin, count);
+      }
       for (size_t s = 0; s < sinks_.size(); ++s) {
         const Sink& sink = sinks_[s];
         if (!direct[s])
@@ -486,8 +535,11 @@ class BlockProgram {
 
   // An output is written as it is computed unless it is an input that is still to be read.
   static bool is_direct(const Sink& sink, const StepArgs& args) {
-    if (!sink.may_be_direct) return false;
-    return std::none_of(sink.read_later.begin(), sink.read_later.end(),
+    return sink.may_be_direct && is_free(sink.read_later, sink, args);
+  }
+  // True when none of the inputs lies where the output goes.
+  static bool is_free(const std::vector<int>& inputs, const Sink& sink, const StepArgs& args) {
+    return std::none_of(inputs.begin(), inputs.end(),
                         [&](int input) { return args.in[input] == args.out[sink.output]; });
   }
 
@@ -529,6 +581,7 @@ class BlockProgram {
   std::vector<Periodic> periodics_;
   std::vector<Invariant> invariants_;
   std::vector<Sink> sinks_;
+  std::vector<Guard> guards_;
 };
 }  // namespace
 
