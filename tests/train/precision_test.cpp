@@ -2,6 +2,7 @@
 
 #include "tests/io/helpers.h"
 #include "tests/train/helpers.h"
+#include "wafer/runtime/registry.h"
 #include "wafer/train/trainer.h"
 
 namespace wafer {
@@ -51,10 +52,35 @@ TEST(Precision, AutomaticIsChosenBeforeTheFirstStepAndSaysSo) {
   FitResult fit = trainer.fit(blobs(120), {}, with_precision(Precision::automatic));
   EXPECT_NE(fit.precision, Precision::automatic);
   EXPECT_NE(fit.precision_note.find(std::string(name(fit.precision))), std::string::npos);
-  // The trial leaves no trace in the weights.
+  // So small a model gains nothing.
+  EXPECT_EQ(fit.precision, Precision::f32);
+  // Nor does the choice leave a trace in the weights.
   Mlp other;
   Trainer again(other, nn::cross_entropy, optim::Adam{{.lr = 1e-2}});
   again.fit(blobs(120), {}, with_precision(fit.precision));
+  EXPECT_EQ(weights(model), weights(other));
+}
+
+struct WideMlp : nn::Module {
+  nn::Linear fc1{4, 1024}, fc2{1024, 512}, fc3{512, 3};
+  WideMlp() {
+    set_name("wide");
+    add("fc1", fc1), add("fc2", fc2), add("fc3", fc3);
+    initialise(0);
+  }
+  Tensor forward(const Tensor& x) { return fc3(relu(fc2(relu(fc1(x))))); }
+};
+
+TEST(Precision, AutomaticComparesLossesAndLeavesNoTraceInTheWeights) {
+  FitOptions options = with_precision(Precision::automatic);
+  options.epochs = 1;
+  WideMlp model, other;
+  Trainer trainer(model, nn::cross_entropy, optim::Adam{{.lr = 1e-3}});
+  FitResult fit = trainer.fit(blobs(64), {}, options);
+  bool fast = default_device()->info().fast_bf16;
+  EXPECT_EQ(fit.precision, fast ? Precision::bf16 : Precision::f32) << fit.precision_note;
+  options.precision = fit.precision;
+  Trainer(other, nn::cross_entropy, optim::Adam{{.lr = 1e-3}}).fit(blobs(64), {}, options);
   EXPECT_EQ(weights(model), weights(other));
 }
 

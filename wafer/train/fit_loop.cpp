@@ -146,44 +146,61 @@ void FitLoop::plan_trial() {
   result_.planned.total += bytes;
 }
 
-// Makes f32 or bf16 of `automatic`.
+// The precision that the newest readable checkpoint of the run was made in.
+std::optional<Precision> FitLoop::kept_precision() const {
+  if (!options_.resume || !checkpoints_) return std::nullopt;
+  for (const auto& path : checkpoints_->list()) {
+    if (auto kept = checkpoint_setting(path, "precision")) return precision_by_name(*kept);
+  }
+  return std::nullopt;
+}
+
+// Makes f32 or bf16 of `automatic`. Times are told but decide nothing: the same seed is to give the
+// same bits.
 void FitLoop::choose_precision() {
+  auto choose = [&](Precision precision, const std::string& why) {
+    options_.precision = precision;
+    result_.precision_note = str("precision: ", name(precision), "; ", why);
+  };
   if (options_.precision == Precision::automatic) {
-    std::optional<std::string> kept;
-    if (options_.resume && checkpoints_) {
-      for (const auto& path : checkpoints_->list()) {
-        if (!kept) kept = checkpoint_setting(path, "precision");
-      }
-    }
-    if (kept) {
-      options_.precision = precision_by_name(*kept);
-      result_.precision_note = str("precision: ", *kept, ", as the run was started");
+    constexpr double least_flops = 2e7;  // below, casts cost what products gain
+    double flops = 0;
+    if (auto kept = kept_precision()) {
+      choose(*kept, "as the run was started");
     } else if (!device_.info().fast_bf16) {
-      options_.precision = Precision::f32;
-      result_.precision_note = "precision: f32; this device does not multiply bf16 in hardware";
+      choose(Precision::f32, "this device does not multiply bf16 in hardware");
     } else {
-      plan_trial();
-      loader_->start_epoch(0, 0);
-      auto batch = loader_->next();
-      WAFER_CHECK(batch.has_value(), "a training set without a batch");
-      Trial exact = try_precision(Precision::f32, *batch);
-      Trial rounded = try_precision(Precision::bf16, *batch);
-      bool agree = true;
-      for (size_t i = 0; i < exact.losses.size(); ++i) {
-        float off = std::abs(rounded.losses[i] - exact.losses[i]);
-        agree = agree && off <= 0.02f * std::abs(exact.losses[i]) + 0.002f;
-      }
-      // Not by the times: the same command must make the same choice on a busy machine.
-      options_.precision = agree ? Precision::bf16 : Precision::f32;
-      result_.precision_note =
-          str("precision: ", name(options_.precision), "; over ", exact.losses.size(),
-              " steps bf16 ", agree ? "agrees with f32" : "departs from f32", " (loss ",
-              rounded.losses.back(), " and ", exact.losses.back(), ") and takes ",
-              human_seconds(rounded.seconds), " a step instead of ", human_seconds(exact.seconds));
-      device_.trim();
+      for (const StepInfo& step :
+           trainer_.compile_step(train_, options_.batch_size, step_options_)->steps)
+        flops += step.cost.flops;
+      if (flops < least_flops)
+        choose(Precision::f32, "steps of so few operations gain nothing from bf16");
+      else
+        compare_precisions(choose);
     }
   }
   step_options_.precision = result_.precision = options_.precision;
+}
+
+// bf16 where its losses are those of f32.
+void FitLoop::compare_precisions(const std::function<void(Precision, const std::string&)>& choose) {
+  plan_trial();
+  loader_->start_epoch(0, 0);
+  auto batch = loader_->next();
+  WAFER_CHECK(batch.has_value(), "a training set without a batch");
+  Trial exact = try_precision(Precision::f32, *batch);
+  Trial rounded = try_precision(Precision::bf16, *batch);
+  bool agree = true;
+  for (size_t i = 0; i < exact.losses.size(); ++i) {
+    float off = std::abs(rounded.losses[i] - exact.losses[i]);
+    agree = agree && off <= 0.02f * std::abs(exact.losses[i]) + 0.002f;
+  }
+  choose(agree ? Precision::bf16 : Precision::f32,
+         str("over ", exact.losses.size(), " steps bf16 ",
+             agree ? "agrees with f32" : "departs from f32", " (loss ", rounded.losses.back(),
+             " and ", exact.losses.back(), ") and takes ", human_seconds(rounded.seconds),
+             " a step instead of ", human_seconds(exact.seconds)));
+  device_.trim();
 }
 
 // The newest checkpoint that can be read; older ones stand in for a damaged one, said aloud.

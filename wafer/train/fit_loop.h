@@ -1,5 +1,6 @@
 #pragma once
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,6 +30,8 @@ class FitLoop {
 
   void prepare();
   void choose_precision();
+  std::optional<Precision> kept_precision() const;
+  void compare_precisions(const std::function<void(Precision, const std::string&)>& choose);
   void plan_trial();
   struct Trial {
     std::vector<float> losses;  // of each step

@@ -26,9 +26,9 @@ struct FitOptions {
   int64_t patience = 0;    // > 0: stops after so many epochs without a lower validation loss
   double max_seconds = 0;  // > 0: stops at the end of the step that passes it
   int workers = 1;
-  // What products are computed in. Automatic: bf16 where the device multiplies it in hardware and,
-  // over some steps on the first batch from the initial weights, gives the losses of f32; the
-  // choice is kept with the checkpoints.
+  // What products are computed in. Automatic: bf16 where the device multiplies it in hardware, the
+  // step has enough to compute, and some steps on the first batch from the initial weights give the
+  // losses of f32; the choice is kept with the checkpoints.
   Precision precision = Precision::f32;
 
   std::filesystem::path run = {};  // folder of checkpoints and logs; empty: nothing is written
