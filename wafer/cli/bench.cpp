@@ -5,6 +5,7 @@
 #include "wafer/base/threads.h"
 #include "wafer/cli/command.h"
 #include "wafer/cli/model_argument.h"
+#include "wafer/cli/onnx.h"
 #include "wafer/eval/profile.h"
 #include "wafer/io/file.h"
 #include "wafer/pass/freeze.h"
@@ -107,13 +108,17 @@ double roofline(const eval::Profile& profile) {
 }
 
 Outcome run_bench(const Arguments& arguments) {
-  OpenedModel opened = open_model(arguments.model);
+  bool imported = is_onnx(arguments.model.model), infer = arguments.infer || imported;
+  WAFER_REQUIRE(!imported || !arguments.train, "bench", "an ONNX model is measured by --infer");
+  OpenedModel opened;
+  if (!imported) opened = open_model(arguments.model);
   auto device = default_device();
   Precision precision = precision_by_name(arguments.precision);
   if (precision == Precision::automatic)
     precision = device->info().fast_bf16 ? Precision::bf16 : Precision::f32;
-  auto artifact = device->target().compile(graph_for(arguments, precision, opened),
-                                           {.threads = thread_count()});
+  Graph graph = imported ? onnx_graph(arguments.model.model, arguments.model.batch_size, precision)
+                         : graph_for(arguments, precision, opened);
+  auto artifact = device->target().compile(graph, {.threads = thread_count()});
   select::Runner runner(*device, artifact);
   eval::Profile profile = empty_profile(*artifact, *device);
   double flops = 0;
@@ -129,7 +134,7 @@ Outcome run_bench(const Arguments& arguments) {
   const MemoryPlan& m = artifact->memory;
   size_t memory = m.inputs + m.outputs + m.constants + m.arena;
 
-  std::printf("%s of %s, batch %lld, %s, on %s\n", arguments.infer ? "inference" : "train step",
+  std::printf("%s of %s, batch %lld, %s, on %s\n", infer ? "inference" : "train step",
               arguments.model.model.c_str(), static_cast<long long>(arguments.model.batch_size),
               std::string(name(precision)).c_str(), profile.device.c_str());
   std::printf("  compile      %.1f ms, %zu steps\n", artifact->compile_seconds * 1e3,
@@ -150,7 +155,7 @@ Outcome run_bench(const Arguments& arguments) {
   Outcome outcome;
   outcome.json = {
       {"model", arguments.model.model},
-      {"mode", arguments.infer ? "infer" : "train"},
+      {"mode", infer ? "infer" : "train"},
       {"device", device->info().name},
       {"threads", thread_count()},
       {"batch_size", arguments.model.batch_size},

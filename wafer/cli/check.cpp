@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "wafer/base/error.h"
+#include "wafer/cli/onnx.h"
 #include "wafer/cli/settings.h"
 #include "wafer/models/summary.h"
 #include "wafer/models/toml.h"
@@ -11,11 +12,13 @@ void add_check(CLI::App& app) {
   struct Arguments {
     std::string model, input;
     std::vector<std::string> options;
+    int64_t batch = 1;
   };
   auto a = std::make_shared<Arguments>();
   auto* command = add_command(
       app, "check", "trace a model without data: finds wrong shapes, prints its layers",
       "wafer check model.toml --input 3x32x32", [a](const Common&) {
+        if (is_onnx(a->model)) return check_onnx(a->model, a->batch);
         models::DataSpec spec;
         bool described = !a->input.empty();
         if (described) spec.input = {DType::f32, models::parse_shape(a->input)};
@@ -28,7 +31,9 @@ void add_check(CLI::App& app) {
         outcome.json["parameters"] = model.module->parameter_count();
         return outcome;
       });
-  command->add_option("model", a->model, "a named model or a .toml file")->required();
+  command->add_option("model", a->model, "a named model, a .toml or an .onnx file")->required();
+  command->add_option("--batch-size", a->batch, "ONNX: what symbolic dimensions are")
+      ->check(CLI::PositiveNumber);
   command->add_option("--input", a->input, "shape of one example, for example 3x32x32");
   command->add_option("--option,-o", a->options,
                       "option of the model as key=value; may be repeated");

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "wafer/base/error.h"
+#include "wafer/cli/onnx.h"
 #include "wafer/cli/run_folder.h"
 #include "wafer/eval/classification.h"
 #include "wafer/io/image.h"
@@ -17,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Arguments {
-  std::string model, prompt;
+  std::string model, prompt, output;
   std::vector<std::string> files;
   int64_t top = 5;
   std::string precision = "f32";
@@ -125,6 +126,7 @@ void add_infer(CLI::App& app) {
   auto* command = add_command(
       app, "infer", "run a saved model on files, or let it write text",
       "wafer infer runs/cnn-cifar10-1 photo.png pictures/", [a](const Common&) {
+        if (is_onnx(a->model)) return infer_onnx(a->model, a->files, a->output);
         fs::path path = a->model;
         if (fs::is_directory(path)) path = RunFolder{path}.model();
         models::SavedModel saved = models::load_model(path);
@@ -132,8 +134,11 @@ void add_infer(CLI::App& app) {
         WAFER_REQUIRE(!a->files.empty(), "infer", "which files? Give images, or a folder of them");
         return infer_files(*a, saved);
       });
-  command->add_option("model", a->model, "a run folder or a model.safetensors")->required();
-  command->add_option("files", a->files, "files or folders");
+  command->add_option("model", a->model, "a run folder, a model.safetensors or a model.onnx")
+      ->required();
+  command->add_option("files", a->files,
+                      "files or folders; of an ONNX model a .npy file for each input");
+  command->add_option("--output", a->output, "ONNX: a folder for the outputs as .npy files");
   command
       ->add_option("--precision", a->precision,
                    "f32, bf16 or auto (bf16 where it is fast and agrees on the first inputs)")

@@ -44,16 +44,26 @@ Session::Session(std::shared_ptr<const ModelDef> model) : model_(std::move(model
     if (!initialised.count(input.name)) inputs_.push_back(input);
 }
 
-Graph Session::graph(const std::vector<Type>& inputs) const {
+Graph Session::trace_with(const std::vector<std::string>& weights,
+                          const std::vector<Tensor>& weight_values,
+                          const std::vector<Type>& inputs) const {
   WAFER_REQUIRE(inputs.size() == inputs_.size(), model_->where, "the model has ", inputs_.size(),
                 " inputs; got types for ", inputs.size());
-  std::vector<std::string> names;
+  std::vector<std::string> names = weights;
+  std::vector<Type> types;
+  for (const Tensor& value : weight_values) types.push_back(value.type());
   for (const ValueInfo& input : inputs_) names.push_back(input.name);
+  types.insert(types.end(), inputs.begin(), inputs.end());
   return trace(
       [&](const std::vector<Tensor>& tensors) {
         std::map<std::string, Value> values;
-        for (size_t i = 0; i < tensors.size(); ++i)
-          values.emplace(inputs_[i].name, Value(tensors[i], inputs_[i].type.element));
+        for (size_t i = 0; i < tensors.size(); ++i) {
+          Value value = tensors[i];
+          if (i >= weights.size() &&
+              inputs_[i - weights.size()].type.element != ElementType::undefined)
+            value.type = inputs_[i - weights.size()].type.element;
+          values.emplace(names[i], value);
+        }
         Walk walk(*model_, true, default_device());
         std::vector<Tensor> outputs;
         for (const Value& value :
@@ -64,7 +74,24 @@ Graph Session::graph(const std::vector<Type>& inputs) const {
         }
         return outputs;
       },
-      inputs, names);
+      types, names);
+}
+
+Graph Session::graph(const std::vector<Type>& inputs) const {
+  return trace_with({}, {}, inputs);
+}
+
+Session::WeightedGraph Session::graph_with_weights(const std::vector<Type>& inputs) const {
+  WeightedGraph out;
+  for (const auto& [name, value] : model_->graph.initializers) {
+    bool weight = value.tensor && !is_carried(value.type) && is_floating(value.tensor.dtype()) &&
+                  value.tensor.elements() > 8;
+    if (!weight) continue;
+    out.names.push_back(name);
+    out.weights.push_back(value.tensor);
+  }
+  out.graph = trace_with(out.names, out.weights, inputs);
+  return out;
 }
 
 std::vector<Type> Session::input_types(const std::map<std::string, int64_t>& dims,

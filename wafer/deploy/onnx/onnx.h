@@ -27,6 +27,14 @@ class Session {
   // differentiated and saved. UserError naming node, operator and version where shapes or the
   // course of the graph depend on the inputs' values.
   Graph graph(const std::vector<Type>& inputs) const;
+  // The same with the weights as the graph's first inputs, to be trained or frozen: the floating
+  // initializers of more than 8 elements (smaller ones may set shapes).
+  struct WeightedGraph {
+    Graph graph;                     // inputs: weights, then the model's inputs
+    std::vector<Tensor> weights;     // their values
+    std::vector<std::string> names;  // the initializers' names
+  };
+  WeightedGraph graph_with_weights(const std::vector<Type>& inputs) const;
   // The types for graph(): dimensions as the file states them, symbols taken from `dims` ("batch"
   // to 8) or, without an entry, `otherwise`. UserError for inputs that are no tensors of numbers.
   std::vector<Type> input_types(const std::map<std::string, int64_t>& dims,
@@ -42,6 +50,9 @@ class Session {
   Outputs run(const std::vector<Value>& inputs, std::shared_ptr<Device> device = nullptr) const;
 
  private:
+  Graph trace_with(const std::vector<std::string>& weights, const std::vector<Tensor>& values,
+                   const std::vector<Type>& inputs) const;
+
   std::shared_ptr<const ModelDef> model_;
   std::vector<ValueInfo> inputs_;
 };

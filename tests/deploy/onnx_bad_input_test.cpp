@@ -1,0 +1,236 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <random>
+
+#include "tests/deploy/onnx_bytes.h"
+#include "tests/io/helpers.h"
+#include "wafer/base/process.h"
+#include "wafer/deploy/onnx/onnx.h"
+#include "wafer/io/file.h"
+
+// ONNX files that nobody should be hurt by: each gives a clear error at once.
+namespace wafer {
+namespace {
+using namespace testing;
+namespace fs = std::filesystem;
+
+class OnnxBadInput : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!onnx::available()) GTEST_SKIP() << "built without ONNX";
+  }
+};
+
+// y = x w + x, which is right.
+GraphParts plain() {
+  GraphParts parts;
+  parts.nodes = {node_message("MatMul", {"x", "w"}, {"h"}), node_message("Add", {"h", "x"}, {"y"})};
+  parts.initializers = {tensor_message("w", {2, 2}, {1, 2, 3, 4})};
+  parts.inputs = {info_message("x", {-1, 2})};
+  parts.outputs = {info_message("y", {-1, 2})};
+  return parts;
+}
+std::string bytes_of(const GraphParts& parts, uint64_t opset = 17, uint64_t ir = 8) {
+  return model_bytes(graph_message(parts), opset, ir);
+}
+
+// The text of the UserError that opening and running gives; "" where there is none.
+std::string error_of(const std::string& bytes) {
+  try {
+    onnx::Session session(onnx::parse_model(view(bytes), "model.onnx"));
+    session.graph(session.input_types({}, 3));
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  return {};
+}
+
+void expect_parts(const std::string& text, const std::vector<std::string>& parts) {
+  ASSERT_FALSE(text.empty()) << "no error";
+  EXPECT_NE(text.find("model.onnx"), text.npos) << text;
+  for (const std::string& part : parts) EXPECT_NE(text.find(part), text.npos) << text;
+}
+
+TEST_F(OnnxBadInput, TheWholeModelIsRight) {
+  EXPECT_EQ(error_of(bytes_of(plain())), "");
+}
+
+TEST_F(OnnxBadInput, EveryTruncationIsAnError) {
+  std::string whole = bytes_of(plain());
+  for (size_t length = 0; length < whole.size(); ++length)
+    EXPECT_NE(error_of(whole.substr(0, length)), "") << length;
+}
+
+TEST_F(OnnxBadInput, ChangedBytesNeverCrash) {
+  std::string whole = bytes_of(plain());
+  std::mt19937 random(7);
+  int errors = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string changed = whole;
+    for (unsigned k = 0; k < 1 + random() % 4; ++k)
+      changed[random() % changed.size()] = static_cast<char>(random());
+    try {
+      errors += !error_of(changed).empty();
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << i << ": no UserError: " << error.what();
+    }
+  }
+  EXPECT_GT(errors, 1000);
+}
+
+TEST_F(OnnxBadInput, NamesAreMadeOnceAndBeforeTheyAreRead) {
+  GraphParts parts = plain();
+  parts.nodes = {node_message("Add", {"b", "x"}, {"a"}, {}, "first"),
+                 node_message("Relu", {"a"}, {"b"}), node_message("Relu", {"b"}, {"y"})};
+  expect_parts(error_of(bytes_of(parts)), {"'first' (Add)", "reads 'b'", "cycle"});
+  parts = plain();
+  parts.nodes.push_back(node_message("Relu", {"h"}, {"y"}));
+  expect_parts(error_of(bytes_of(parts)), {"'y'", "there already"});
+  parts = plain();
+  parts.nodes[1] = node_message("Add", {"h", "nothing"}, {"y"});
+  expect_parts(error_of(bytes_of(parts)), {"'nothing'", "nothing makes"});
+  parts = plain();
+  parts.outputs = {info_message("z", {2})};
+  expect_parts(error_of(bytes_of(parts)), {"output 'z'", "made by no node"});
+  parts = plain();
+  parts.inputs.push_back(parts.inputs[0]);
+  expect_parts(error_of(bytes_of(parts)), {"input 'x'", "twice"});
+  parts = plain();
+  parts.initializers.push_back(parts.initializers[0]);
+  expect_parts(error_of(bytes_of(parts)), {"initializer 'w'", "twice"});
+}
+
+TEST_F(OnnxBadInput, OperatorsAndVersionsAreKnown) {
+  GraphParts parts = plain();
+  parts.nodes[0] = node_message("MatMull", {"x", "w"}, {"h"});
+  expect_parts(error_of(bytes_of(parts)), {"MatMull", "did you mean 'MatMul'"});
+  expect_parts(error_of(bytes_of(plain(), 99)), {"operator set 99", "version_converter"});
+  expect_parts(error_of(bytes_of(plain(), 17, 77)), {"IR version 77"});
+  expect_parts(error_of(bytes_of(plain(), 0)), {"operator set 0"});
+  parts = plain();
+  parts.nodes[1] = node_message("Gelu", {"h"}, {"y"});
+  expect_parts(error_of(bytes_of(parts, 17)), {"Gelu", "came with version 20"});
+  parts.nodes[1] = node_message("Softmax", {"h"}, {"y"}, {integer_attribute("axes", 1)});
+  expect_parts(error_of(bytes_of(parts)), {"Softmax", "'axes'", "did you mean 'axis'"});
+  parts.nodes[1] =
+      node_message("Softmax", {"h"}, {"y"}, {Message().text(1, "axis").real(2, 1).number(20, 1)});
+  expect_parts(error_of(bytes_of(parts)), {"'axis'", "wrong type"});
+  parts.nodes[1] = node_message("Add", {"h"}, {"y"});
+  expect_parts(error_of(bytes_of(parts)), {"(Add)", "1 inputs; expected 2 to 2"});
+}
+
+TEST_F(OnnxBadInput, ShapesThatDoNotFitNameTheNode) {
+  GraphParts parts = plain();
+  parts.initializers = {tensor_message("w", {3, 2}, {1, 2, 3, 4, 5, 6})};
+  expect_parts(error_of(bytes_of(parts)), {"(MatMul)", "version 13", "3x2"});
+}
+
+TEST_F(OnnxBadInput, TensorsAreCheckedBeforeMemoryIsTaken) {
+  reset_peak_resident_bytes();
+  int64_t before = resident_bytes();
+  auto with = [](const Message& tensor) {
+    GraphParts parts = plain();
+    parts.initializers = {tensor};
+    return error_of(bytes_of(parts));
+  };
+  int64_t huge = int64_t{1} << 40;
+  expect_parts(with(tensor_message("w", {huge, 2}, {1})), {"'w'", "4 bytes", "takes"});
+  expect_parts(with(tensor_message("w", {huge, huge}, {1})), {"'w'", "beyond any memory"});
+  expect_parts(with(tensor_message("w", {-2, 2}, {1, 2, 3, 4})), {"'w'", "dimension of -2"});
+  expect_parts(with(tensor_message("w", {2, 2}, {1, 2, 3})), {"'w'", "12 bytes", "takes 16"});
+  expect_parts(with(tensor_message("w", std::vector<int64_t>(9, 1), {1})), {"9 dimensions"});
+  Message typed;
+  typed.number(1, 1).number(2, 99).text(8, "w");
+  expect_parts(with(typed), {"'w'", "type 99"});
+  EXPECT_LT(peak_resident_bytes(), before + (int64_t{64} << 20));
+}
+
+TEST_F(OnnxBadInput, HugeSizesFromConstantsAreRefused) {
+  // A tensor of 2^50 numbers, asked for by a constant.
+  int64_t size = int64_t{1} << 50;
+  Message shape;
+  shape.number(1, 1).number(2, 7).text(8, "s");
+  shape.text(9, std::string(reinterpret_cast<const char*>(&size), 8));
+  GraphParts parts;
+  parts.nodes = {node_message("ConstantOfShape", {"s"}, {"y"}, {}, "big")};
+  parts.initializers = {shape};
+  parts.outputs = {info_message("y", {-1})};
+  expect_parts(error_of(bytes_of(parts)), {"'big'", "too large"});
+}
+
+TEST_F(OnnxBadInput, DeepNestingIsAnError) {
+  Message inner =
+      graph_message({{node_message("Relu", {"x"}, {"r"})}, {}, {}, {info_message("r", {2})}});
+  for (int i = 0; i < 200; ++i) {
+    auto attribute = graph_attribute("then_branch", inner);
+    inner = graph_message({{node_message("If", {"x"}, {"r"}, {attribute})}, {}, {}, {}});
+  }
+  GraphParts parts = plain();
+  parts.nodes.push_back(node_message("If", {"x"}, {"q"}, {graph_attribute("then_branch", inner)}));
+  expect_parts(error_of(bytes_of(parts)), {"nested"});
+}
+
+TEST_F(OnnxBadInput, OtherFilesLieInTheModelsFolder) {
+  TemporaryFolder folder;
+  fs::path inside = folder.path() / "model";
+  fs::create_directories(inside / "data");
+  std::string weights(16, '\0');
+  io::write_file_atomic(folder.path() / "outside.bin", weights);
+  io::write_file_atomic(inside / "data/w.bin", weights);
+  io::write_file_atomic(inside / "two.bin", weights);
+  fs::create_symlink(folder.path() / "outside.bin", inside / "link.bin");
+  fs::create_directory_symlink(folder.path(), inside / "up");
+  fs::create_hard_link(inside / "two.bin", inside / "hard.bin");
+  auto open = [&](const std::string& location, int64_t offset = 0, int64_t length = 16) {
+    auto entry = [](const std::string& key, const std::string& value) {
+      return Message().text(1, key).text(2, value);
+    };
+    Message tensor;
+    tensor.number(1, 2).number(1, 2).number(2, 1).text(8, "w").number(14, 1);
+    tensor.message(13, entry("location", location)).message(13, entry("offset", str(offset)));
+    tensor.message(13, entry("length", str(length)));
+    GraphParts parts = plain();
+    parts.initializers = {tensor};
+    io::write_file_atomic(inside / "model.onnx", bytes_of(parts));
+    try {
+      onnx::Session session(inside / "model.onnx");
+    } catch (const UserError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(open("data/w.bin"), "");
+  expect_parts(open("../outside.bin"), {"'w'", "leaves the model's folder"});
+  expect_parts(open("data/../../outside.bin"), {"leaves the model's folder"});
+  expect_parts(open((folder.path() / "outside.bin").string()), {"relative"});
+  expect_parts(open("link.bin"), {"link"});
+  expect_parts(open("up/outside.bin"), {"link"});
+  expect_parts(open("hard.bin"), {"several names"});
+  expect_parts(open("data/w.bin", 8, 16), {"bytes 8 to 24 of a file of 16"});
+  expect_parts(open("data/w.bin", 0, 12), {"12 bytes", "takes 16"});
+  EXPECT_NE(open("data/none.bin"), "");
+  EXPECT_NE(open("data"), "");
+}
+
+TEST_F(OnnxBadInput, InputsAreCheckedAgainstTheFile) {
+  onnx::Session session(onnx::parse_model(view(bytes_of(plain())), "model.onnx"));
+  auto message = [&](std::vector<onnx::Value> inputs) {
+    try {
+      session.run(inputs);
+    } catch (const UserError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  Tensor right = Tensor::from_values<float>({1, 2}, Shape{1, 2});
+  EXPECT_EQ(message({right}), "");
+  expect_parts(message({Tensor::from_values<float>({1, 2, 3}, Shape{1, 3})}),
+               {"'x'", "FLOAT[1x3]", "FLOAT[nx2]"});
+  expect_parts(message({Tensor::from_values<double>({1, 2}, Shape{1, 2})}), {"'x'", "DOUBLE"});
+  expect_parts(message({right, right}), {"1 inputs", "got 2"});
+}
+}  // namespace
+}  // namespace wafer
