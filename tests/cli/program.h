@@ -44,7 +44,6 @@ class Program {
     std::string name = ".output-" + std::to_string(::getpid()) + "-" + std::to_string(++number);
     out_ = folder / (name + ".out");
     err_ = folder / (name + ".err");
-    arguments.insert(arguments.begin(), WAFER_PROGRAM);
     process_ = ::fork();
     if (process_ != 0) return;
     ::unsetenv("WAFER_DATA");  // a test says where its data lie
@@ -55,7 +54,8 @@ class Program {
     ::dup2(::open("/dev/null", O_RDONLY), 0);
     ::dup2(::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), 1);
     ::dup2(::open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), 2);
-    std::vector<char*> argv;
+    std::string program = WAFER_PROGRAM;
+    std::vector<char*> argv{program.data()};
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
     ::execv(WAFER_PROGRAM, argv.data());

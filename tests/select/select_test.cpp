@@ -150,7 +150,7 @@ TEST_F(Select, ChoosesADeviceWithThreadsAndSaysWhyInThreeLines) {
     if (row.step_seconds) {
       EXPECT_GE(*row.step_seconds, 0.98 * *rows[0].step_seconds);
     }
-    if (row.precision == "bf16") EXPECT_TRUE(bf16);
+    EXPECT_TRUE(row.precision != "bf16" || bf16);
   }
 }
 
@@ -184,7 +184,7 @@ TEST_F(Select, VerifyingMeasuresEachCandidate) {
     EXPECT_GT(*row.measured_step_seconds, 0) << row.threads;
   }
   int precisions = choice.device->info().fast_bf16 ? 2 : 1;
-  if (available_cpus() <= 4) EXPECT_EQ(measured, precisions * available_cpus());
+  EXPECT_TRUE(available_cpus() > 4 || measured == precisions * available_cpus()) << measured;
   EXPECT_GE(measured, precisions);
 }
 
