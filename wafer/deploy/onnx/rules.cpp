@@ -35,7 +35,11 @@ const std::map<Key, const RuleEntry*>& table() {
                           resize_rules(),
                           einsum_rules(),
                           signal_rules(),
-                          training_rules()}) {
+                          training_rules(),
+                          ml_rules(),
+                          sample_rules(),
+                          search_rules(),
+                          string_rules()}) {
       for (const RuleEntry& entry : list) all[{entry.domain, entry.name}] = &entry;
     }
     return all;

@@ -35,11 +35,9 @@ RuleList string_rules();
 RuleList resize_rules();
 RuleList sample_rules();
 RuleList signal_rules();
-RuleList detection_rules();
 RuleList training_rules();
 RuleList ml_rules();
 RuleList search_rules();
-RuleList random_rules();
 RuleList linear_attention_rules();
 RuleList einsum_rules();
 
