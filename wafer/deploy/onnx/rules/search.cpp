@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 
@@ -128,9 +129,108 @@ Values non_max_suppression(Context& c) {
   return {Tensor::from_values(selected, Shape{static_cast<int64_t>(selected.size() / 3), 3})};
 }
 
+// Where one dimension of a region is sampled: two elements with their weights; both weights 0
+// outside of the image.
+struct LinearTap {
+  int64_t low = 0, high = 0;
+  double low_weight = 0, high_weight = 0;
+};
+LinearTap linear_tap(double at, int64_t size) {
+  if (at < -1 || at > static_cast<double>(size)) return {};
+  at = std::max(at, 0.0);
+  auto low = static_cast<int64_t>(at);
+  if (low >= size - 1) return {size - 1, size - 1, 1, 0};
+  double rest = at - static_cast<double>(low);
+  return {low, low + 1, 1 - rest, rest};
+}
+
+struct RoiOptions {
+  int64_t height, width, ratio;
+  double scale;
+  bool half_pixel, maximum;
+};
+
+// One region [x1, y1, x2, y2] of an image [channels, height * width]: [channels, bins].
+Tensor pool_region(const Context& c, const Tensor& image, int64_t image_height, int64_t image_width,
+                   const double* roi, const RoiOptions& o) {
+  double offset = o.half_pixel ? 0.5 : 0;
+  double x = roi[0] * o.scale - offset, y = roi[1] * o.scale - offset;
+  double width = roi[2] * o.scale - offset - x, height = roi[3] * o.scale - offset - y;
+  if (!o.half_pixel) {
+    width = std::max(width, 1.0);
+    height = std::max(height, 1.0);
+  }
+  double bin_height = height / static_cast<double>(o.height);
+  double bin_width = width / static_cast<double>(o.width);
+  c.require(std::abs(bin_height) < 1e4 && std::abs(bin_width) < 1e4, "a region is too large");
+  int64_t rows = o.ratio > 0 ? o.ratio : static_cast<int64_t>(std::ceil(bin_height));
+  int64_t columns = o.ratio > 0 ? o.ratio : static_cast<int64_t>(std::ceil(bin_width));
+  int64_t bins = o.height * o.width, samples = std::max<int64_t>(rows * columns, 0);
+  if (samples == 0) return zeros(Shape{image.size(0), bins}, image.dtype());
+  std::vector<Ints> index(4);
+  std::vector<std::vector<double>> weight(4);
+  for (int64_t bin = 0; bin < bins; ++bin)
+    for (int64_t sample = 0; sample < samples; ++sample) {
+      auto place = [](int64_t cell, int64_t step, int64_t steps) {
+        return static_cast<double>(cell) +
+               (static_cast<double>(step) + 0.5) / static_cast<double>(steps);
+      };
+      LinearTap v =
+          linear_tap(y + bin_height * place(bin / o.width, sample / columns, rows), image_height);
+      LinearTap h =
+          linear_tap(x + bin_width * place(bin % o.width, sample % columns, columns), image_width);
+      for (size_t k = 0; k < 4; ++k) {
+        int64_t row = k < 2 ? v.low : v.high, column = k % 2 == 0 ? h.low : h.high;
+        index[k].push_back(row * image_width + column);
+        weight[k].push_back((k < 2 ? v.low_weight : v.high_weight) *
+                            (k % 2 == 0 ? h.low_weight : h.high_weight));
+      }
+    }
+  Tensor result;
+  for (size_t k = 0; k < 4; ++k) {
+    Tensor term = mul(take(image, index[k], 1), constant(weight[k], image.dtype()));
+    // The standard's maximum is over the weighed elements.
+    result = k == 0 ? term : o.maximum ? maximum(result, term) : add(result, term);
+  }
+  result = reshape(result, {image.size(0), bins, samples});
+  return o.maximum ? reduce_max(result, {2}) : mean(result, {2});
+}
+
+Values roi_align(Context& c) {
+  const Tensor& x = c.in(0);
+  c.require(x.rank() == 4 && c.in(1).rank() == 2 && c.in(1).size(1) == 4 &&
+                c.in(2).elements() == c.in(1).size(0),
+            "expected [batch, channels, height, width], regions [n, 4] and n batch indices");
+  RoiOptions o{c.integer("output_height", 1),
+               c.integer("output_width", 1),
+               c.integer("sampling_ratio", 0),
+               c.number("spatial_scale", 1),
+               false,
+               false};
+  std::string coordinates = c.text("coordinate_transformation_mode",
+                                   c.version() < 16 ? "output_half_pixel" : "half_pixel");
+  o.half_pixel = coordinates == "half_pixel";
+  o.maximum = c.text("mode", "avg") == "max";
+  c.require(o.height > 0 && o.width > 0 && o.height * o.width < 1 << 20 && o.ratio < 1 << 10,
+            "sizes out of range");
+  auto rois = c.numbers_of(1);
+  Ints batches = c.integers_of(2);
+  Ints out = {static_cast<int64_t>(batches.size()), x.size(1), o.height, o.width};
+  if (batches.empty()) return {zeros(Shape(out), x.dtype())};
+  std::vector<Tensor> parts;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    c.require(batches[i] >= 0 && batches[i] < x.size(0), "a batch index out of range");
+    Tensor image =
+        reshape(narrow(x, 0, batches[i], batches[i] + 1), {x.size(1), x.size(2) * x.size(3)});
+    parts.push_back(pool_region(c, image, x.size(2), x.size(3), &rois[4 * i], o));
+  }
+  return {reshape(stack(parts, 0), out)};
+}
+
 constexpr RuleEntry rules[] = {
     {"NonMaxSuppression", non_max_suppression},
     {"NonZero", non_zero},
+    {"RoiAlign", roi_align},
     {"Unique", unique},
 };
 }  // namespace

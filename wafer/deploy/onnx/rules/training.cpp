@@ -1,4 +1,6 @@
 #include "wafer/deploy/onnx/rules.h"
+#include "wafer/deploy/onnx/walk.h"
+#include "wafer/tensor/grad.h"
 
 // Optimiser steps of the training preview domain: rate, step, then all parameters, all gradients,
 // and each state of all.
@@ -70,9 +72,24 @@ Values adam(Context& c) {
   return out;
 }
 
+// Gradients of a value of the graph by others; the node's inputs are those it is taken at.
+Values gradient(Context& c) {
+  std::vector<std::string> names = c.texts("xs"), constants = c.texts("zs");
+  names.insert(names.end(), constants.begin(), constants.end());
+  c.require(names == c.node().inputs, "gradients at other values than the graph's own");
+  const Value* y = c.scope().find(c.text("y"));
+  c.require(y && y->tensor, "'y' is no tensor of the graph");
+  std::vector<Tensor> wanted;
+  for (size_t i = 0; i < c.texts("xs").size(); ++i) wanted.push_back(c.in(i));
+  Values out;
+  for (const Tensor& g : grad({y->tensor}, {ones_like(y->tensor)}, wanted)) out.emplace_back(g);
+  return out;
+}
+
 constexpr RuleEntry rules[] = {
     {"Adagrad", adagrad, false, "ai.onnx.preview.training"},
     {"Adam", adam, false, "ai.onnx.preview.training"},
+    {"Gradient", gradient, false, "ai.onnx.preview.training"},
     {"Momentum", momentum, false, "ai.onnx.preview.training"},
 };
 }  // namespace
