@@ -77,8 +77,7 @@ Outcome run_demo(TrainSettings settings, const std::string& path) {
   data::Splits splits = load_data(settings);
   models::Model model = make_model(settings, splits);
   auto choice = select_step(model, splits, settings);
-  // Where bf16 promises to be faster, training still checks that it agrees with f32.
-  if (choice.precision == Precision::f32) settings.precision = "f32";
+  settings.precision = name(choice.precision);
   auto trainer = make_trainer(settings, model);
   deploy_step(*trainer, splits, settings);
   prepare_step(splits);
@@ -107,7 +106,6 @@ void add_demo(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   a->settings.model = "cnn";
   a->settings.epochs = 5;
-  a->settings.precision = "auto";
   auto* command = add_command(
       app, "demo", "the six steps on a CNN: select, deploy, prepare data, train, infer, evaluate",
       "wafer demo --run runs/demo", [a](const Common&) { return run_demo(a->settings, a->run); });
