@@ -182,23 +182,20 @@ Outcome run_bench(const Arguments& arguments) {
 }
 }  // namespace
 
-void add_bench(CLI::App& app) {
+void add_bench(CommandLine& line) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command =
-      add_command(app, "bench", "measure a model's train step or inference on made-up data",
-                  "wafer bench cnn --batch-size 64 --train --profile",
-                  [arguments](const Common&) { return run_bench(*arguments); });
-  add_model_options(*command, arguments->model);
-  auto* train =
-      command->add_flag("--train", arguments->train, "the train step with Adam (default)");
-  command->add_flag("--infer", arguments->infer, "the model alone")->excludes(train);
-  command->add_option("--seconds", arguments->seconds, "how long to measure")
-      ->check(CLI::PositiveNumber);
-  command->add_flag("--profile", arguments->profile,
-                    "time by layer and kernel, with its share of the roofline");
-  command->add_option("--precision", arguments->precision,
-                      "auto, f32 or bf16: what products are computed in");
-  command->add_option("--trace", arguments->trace, "write one run as a trace for Perfetto");
+  Command command = line.add("bench", "measure a model's train step or inference on made-up data",
+                             "wafer bench cnn --batch-size 64 --train --profile",
+                             [arguments](const Common&) { return run_bench(*arguments); });
+  add_model_options(command, arguments->model);
+  Option train = command.flag("--train", arguments->train, "the train step with Adam (default)");
+  command.flag("--infer", arguments->infer, "the model alone").excludes(train);
+  command.option("--seconds", arguments->seconds, "how long to measure").positive();
+  command.flag("--profile", arguments->profile,
+               "time by layer and kernel, with its share of the roofline");
+  command.option("--precision", arguments->precision,
+                 "auto, f32 or bf16: what products are computed in");
+  command.option("--trace", arguments->trace, "write one run as a trace for Perfetto");
 }
 
 }  // namespace wafer::cli

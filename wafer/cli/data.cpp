@@ -53,12 +53,12 @@ Outcome describe_set(const std::string& name) {
 }
 }  // namespace
 
-void add_data(CLI::App& app) {
+void add_data(CommandLine& line) {
   auto name = std::make_shared<std::string>();
-  auto* command = add_command(
-      app, "data", "list the known data sets, or describe one", "wafer data mnist",
-      [name](const Common&) { return name->empty() ? list_sets() : describe_set(*name); });
-  command->add_option("name", *name, "a known set, or a file or folder");
+  Command command =
+      line.add("data", "list the known data sets, or describe one", "wafer data mnist",
+               [name](const Common&) { return name->empty() ? list_sets() : describe_set(*name); });
+  command.option("name", *name, "a known set, or a file or folder");
 }
 
 }  // namespace wafer::cli

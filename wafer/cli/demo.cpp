@@ -98,7 +98,7 @@ Outcome run_demo(TrainSettings settings, const std::string& path) {
 
 }  // namespace
 
-void add_demo(CLI::App& app) {
+void add_demo(CommandLine& line) {
   struct Arguments {
     TrainSettings settings;
     std::string run;
@@ -106,11 +106,11 @@ void add_demo(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   a->settings.model = "cnn";
   a->settings.epochs = 5;
-  auto* command = add_command(
-      app, "demo", "the six steps on a CNN: select, deploy, prepare data, train, infer, evaluate",
+  Command command = line.add(
+      "demo", "the six steps on a CNN: select, deploy, prepare data, train, infer, evaluate",
       "wafer demo --run runs/demo", [a](const Common&) { return run_demo(a->settings, a->run); });
-  a->settings.add_to(*command);
-  command->add_option("--run", a->run, "folder of the run; default: runs/cnn-<data>-<n>");
+  a->settings.add_to(command);
+  command.option("--run", a->run, "folder of the run; default: runs/cnn-<data>-<n>");
 }
 
 }  // namespace wafer::cli

@@ -53,10 +53,9 @@ Outcome list_devices() {
 }
 }  // namespace
 
-void add_devices(CLI::App& app) {
-  add_command(app, "devices",
-              "list the devices that are here, with measured rates, and what is absent",
-              "wafer devices", [](const Common&) { return list_devices(); });
+void add_devices(CommandLine& line) {
+  line.add("devices", "list the devices that are here, with measured rates, and what is absent",
+           "wafer devices", [](const Common&) { return list_devices(); });
 }
 
 }  // namespace wafer::cli

@@ -204,9 +204,9 @@ Outcome examine() {
 }
 }  // namespace
 
-void add_doctor(CLI::App& app) {
-  add_command(app, "doctor", "check this build and machine, and say how to mend what is wrong",
-              "wafer doctor", [](const Common&) { return examine(); });
+void add_doctor(CommandLine& line) {
+  line.add("doctor", "check this build and machine, and say how to mend what is wrong",
+           "wafer doctor", [](const Common&) { return examine(); });
 }
 
 }  // namespace wafer::cli

@@ -7,13 +7,13 @@
 
 namespace wafer::cli {
 
-void add_eval(CLI::App& app) {
+void add_eval(CommandLine& line) {
   struct Arguments {
     std::string run, data, report;
   };
   auto a = std::make_shared<Arguments>();
-  auto* command = add_command(
-      app, "eval", "evaluate a trained run on its test part, or on other data",
+  Command command = line.add(
+      "eval", "evaluate a trained run on its test part, or on other data",
       "wafer eval runs/cnn-cifar10-1", [a](const Common&) {
         RunFolder run{a->run};
         TrainSettings settings =
@@ -34,9 +34,9 @@ void add_eval(CLI::App& app) {
         outcome.json = Json::parse(report.json());
         return outcome;
       });
-  command->add_option("run", a->run, "a run folder")->required();
-  command->add_option("--data", a->data, "evaluate on this data set instead");
-  command->add_option("--report", a->report, "also write an HTML report to this file");
+  command.option("run", a->run, "a run folder").required();
+  command.option("--data", a->data, "evaluate on this data set instead");
+  command.option("--report", a->report, "also write an HTML report to this file");
 }
 
 }  // namespace wafer::cli

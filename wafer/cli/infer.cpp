@@ -121,10 +121,10 @@ Outcome infer_text(const Arguments& a, models::SavedModel& saved) {
 }
 }  // namespace
 
-void add_infer(CLI::App& app) {
+void add_infer(CommandLine& line) {
   auto a = std::make_shared<Arguments>();
-  auto* command = add_command(
-      app, "infer", "run a saved model on files, or let it write text",
+  Command command = line.add(
+      "infer", "run a saved model on files, or let it write text",
       "wafer infer runs/cnn-cifar10-1 photo.png pictures/", [a](const Common&) {
         if (is_onnx(a->model)) return infer_onnx(a->model, a->files, a->output);
         fs::path path = a->model;
@@ -134,25 +134,21 @@ void add_infer(CLI::App& app) {
         WAFER_REQUIRE(!a->files.empty(), "infer", "which files? Give images, or a folder of them");
         return infer_files(*a, saved);
       });
-  command->add_option("model", a->model, "a run folder, a model.safetensors or a model.onnx")
-      ->required();
-  command->add_option("files", a->files,
-                      "files or folders; of an ONNX model a .npy file for each input");
-  command->add_option("--output", a->output, "ONNX: a folder for the outputs as .npy files");
+  command.option("model", a->model, "a run folder, a model.safetensors or a model.onnx").required();
+  command.option("files", a->files,
+                 "files or folders; of an ONNX model a .npy file for each input");
+  command.option("--output", a->output, "ONNX: a folder for the outputs as .npy files");
   command
-      ->add_option("--precision", a->precision,
-                   "f32, bf16 or auto (bf16 where it is fast and agrees on the first inputs)")
-      ->capture_default_str();
-  command->add_option("--top", a->top, "how many classes to show")->capture_default_str();
-  command->add_option("--prompt", a->prompt, "text models: what the text begins with");
-  command->add_option("--length", a->sample.length, "text models: characters to write")
-      ->capture_default_str();
+      .option("--precision", a->precision,
+              "f32, bf16 or auto (bf16 where it is fast and agrees on the first inputs)")
+      .show_default();
+  command.option("--top", a->top, "how many classes to show").show_default();
+  command.option("--prompt", a->prompt, "text models: what the text begins with");
+  command.option("--length", a->sample.length, "text models: characters to write").show_default();
   command
-      ->add_option("--temperature", a->sample.temperature,
-                   "text models: 0 is always the most probable")
-      ->capture_default_str();
-  command->add_option("--seed", a->sample.seed, "text models: seed of the draws")
-      ->capture_default_str();
+      .option("--temperature", a->sample.temperature, "text models: 0 is always the most probable")
+      .show_default();
+  command.option("--seed", a->sample.seed, "text models: seed of the draws").show_default();
 }
 
 }  // namespace wafer::cli

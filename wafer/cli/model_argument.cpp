@@ -5,15 +5,14 @@
 
 namespace wafer::cli {
 
-void add_model_options(CLI::App& command, ModelArgument& argument) {
-  command.add_option("model", argument.model, "a named model, or a .toml file that lists layers")
-      ->required();
-  command.add_option("--data", argument.data, "a data set that says what goes in and comes out");
-  command.add_option("--input", argument.input, "shape of one example, such as 3x32x32");
-  command.add_option("--option,-o", argument.options,
-                     "an option of the model as key=value; may be repeated");
-  command.add_option("--batch-size", argument.batch_size, "examples in a batch")
-      ->check(CLI::PositiveNumber);
+void add_model_options(Command& command, ModelArgument& argument) {
+  command.option("model", argument.model, "a named model, or a .toml file that lists layers")
+      .required();
+  command.option("--data", argument.data, "a data set that says what goes in and comes out");
+  command.option("--input", argument.input, "shape of one example, such as 3x32x32");
+  command.option("--option,-o", argument.options,
+                 "an option of the model as key=value; may be repeated");
+  command.option("--batch-size", argument.batch_size, "examples in a batch").positive();
 }
 
 OpenedModel open_model(const ModelArgument& argument) {

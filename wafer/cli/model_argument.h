@@ -1,9 +1,10 @@
 #pragma once
-#include <CLI/CLI.hpp>
+
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "wafer/cli/command.h"
 #include "wafer/models/model.h"
 #include "wafer/train/step.h"
 
@@ -19,7 +20,7 @@ struct ModelArgument {
 };
 
 // MODEL, --data, --input, --set and --batch-size.
-void add_model_options(CLI::App& command, ModelArgument& argument);
+void add_model_options(Command& command, ModelArgument& argument);
 
 // The model, with one data type for its inputs and one for its targets, both without the batch.
 struct OpenedModel {

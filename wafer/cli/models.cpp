@@ -110,13 +110,12 @@ Outcome show_model(const std::string& name) {
 }
 }  // namespace
 
-void add_models(CLI::App& app) {
+void add_models(CommandLine& line) {
   auto name = std::make_shared<std::string>();
-  auto* command = add_command(
-      app, "models", "list the named models with parameters, flops and memory",
-      "wafer models resnet50",
+  Command command = line.add(
+      "models", "list the named models with parameters, flops and memory", "wafer models resnet50",
       [name](const Common&) { return name->empty() ? list_models() : show_model(*name); });
-  command->add_option("name", *name, "one model: also lists its options");
+  command.option("name", *name, "one model: also lists its options");
 }
 
 }  // namespace wafer::cli

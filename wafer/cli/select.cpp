@@ -87,18 +87,17 @@ Outcome run_select(const Arguments& arguments, const Common& common) {
 }
 }  // namespace
 
-void add_select(CLI::App& app) {
+void add_select(CommandLine& line) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command = add_command(
-      app, "select", "predict where a model runs best: device, threads, time a step and memory",
-      "wafer select cnn --batch-size 64 --verify",
-      [arguments](const Common& common) { return run_select(*arguments, common); });
-  add_model_options(*command, arguments->model);
-  command->add_option("--objective", arguments->objective,
-                      "throughput (default), latency or memory");
-  command->add_option("--precision", arguments->precision, "only this one: f32 or bf16; auto: both")
-      ->capture_default_str();
-  command->add_flag("--verify", arguments->verify, "also measure every candidate and compare");
+  Command command =
+      line.add("select", "predict where a model runs best: device, threads, time a step and memory",
+               "wafer select cnn --batch-size 64 --verify",
+               [arguments](const Common& common) { return run_select(*arguments, common); });
+  add_model_options(command, arguments->model);
+  command.option("--objective", arguments->objective, "throughput (default), latency or memory");
+  command.option("--precision", arguments->precision, "only this one: f32 or bf16; auto: both")
+      .show_default();
+  command.flag("--verify", arguments->verify, "also measure every candidate and compare");
 }
 
 }  // namespace wafer::cli

@@ -52,13 +52,12 @@ void each_field(F&& f) {
 }
 }  // namespace
 
-void TrainSettings::add_to(CLI::App& command) {
-  command.add_option("--option,-o", model_options,
-                     "option of the model as key=value; may be repeated");
+void TrainSettings::add_to(Command& command) {
+  command.option("--option,-o", model_options, "option of the model as key=value; may be repeated");
   each_field([&](const std::string& name, auto field, const char* help) {
-    command.add_option("--" + name, this->*field, help)->capture_default_str();
+    command.option("--" + name, this->*field, help).show_default();
   });
-  command.add_flag("--flip", flip, "random horizontal flips");
+  command.flag("--flip", flip, "random horizontal flips");
 }
 
 Json to_json(const TrainSettings& settings) {
@@ -96,11 +95,11 @@ models::Options parse_options(const std::vector<std::string>& words) {
 }
 
 TrainSettings resumed_settings(const TrainSettings& started_with, const TrainSettings& given,
-                               const CLI::App& command) {
+                               const Command& command) {
   // Training goes on as it was, only longer, shorter or with other pauses.
   const std::vector<std::string> free = {"epochs",  "patience",           "max-minutes",
                                          "workers", "checkpoint-minutes", "checkpoint-steps"};
-  auto is_given = [&](const std::string& option) { return command.count(option) > 0; };
+  auto is_given = [&](const std::string& option) { return command.given(option); };
   auto refuse = [](const std::string& option, const std::string& got, const std::string& expected) {
     throw UserError(option, "the run was started with another value",
                     {.got = got,

@@ -36,7 +36,7 @@ struct TrainSettings {
   double mixup = 0;
 
   // Adds the options to a command.
-  void add_to(CLI::App& command);
+  void add_to(Command& command);
 };
 
 Json to_json(const TrainSettings& settings);
@@ -47,7 +47,7 @@ TrainSettings settings_from_json(const std::string& text, const std::string& whe
 // given for options that may change on the way (epochs, workers, ...), which is said on standard
 // error. UserError for another option that was given with another value.
 TrainSettings resumed_settings(const TrainSettings& started_with, const TrainSettings& given,
-                               const CLI::App& command);
+                               const Command& command);
 
 // Traces the model on the shape of the data where that is known without decoding them, so that a
 // wrong shape is found at once. UserError naming the layer.

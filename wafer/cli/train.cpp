@@ -13,16 +13,16 @@ bool holds_run(const RunFolder& run) {
 }
 }  // namespace
 
-void add_train(CLI::App& app) {
+void add_train(CommandLine& line) {
   struct Arguments {
     TrainSettings settings;
     std::string run;
     bool resume = false;
-    CLI::App* command = nullptr;  // which options were given
+    Command command;  // which options were given
   };
   auto a = std::make_shared<Arguments>();
-  auto* command = add_command(
-      app, "train",
+  Command command = line.add(
+      "train",
       "train a model on a data set; leaves a run folder with checkpoints, logs and a report",
       "wafer train cnn --data cifar10 --epochs 10 --batch-size 64 --lr 1e-3 --seed 0",
       [a](const Common&) {
@@ -34,7 +34,7 @@ void add_train(CLI::App& app) {
           if (std::filesystem::exists(run.config())) {
             TrainSettings started_with = settings_from_json(
                 io::read_text_file(run.config(), 1 << 20), run.config().string());
-            settings = resumed_settings(started_with, settings, *a->command);
+            settings = resumed_settings(started_with, settings, a->command);
           } else if (settings.model.empty()) {
             throw UserError(
                 a->run, "holds no run to go on with: there is no config.json",
@@ -51,10 +51,10 @@ void add_train(CLI::App& app) {
         return train_and_report(settings, a->run, a->resume);
       });
   a->command = command;
-  command->add_option("model", a->settings.model, "a named model or a .toml file");
-  a->settings.add_to(*command);
-  command->add_option("--run", a->run, "folder of the run; default: runs/<model>-<data>-<n>");
-  command->add_flag(
+  command.option("model", a->settings.model, "a named model or a .toml file");
+  a->settings.add_to(command);
+  command.option("--run", a->run, "folder of the run; default: runs/<model>-<data>-<n>");
+  command.flag(
       "--resume", a->resume,
       "go on with the run in --run, with its settings; --epochs, --patience, --max-minutes,"
       " --workers and --checkpoint-* may change");
