@@ -26,67 +26,47 @@ std::unique_ptr<nn::Sequential> make_downsample(int64_t in, int64_t out, int64_t
   return layers;
 }
 
-class BasicBlock : public nn::UnaryModule {
+// Convolutions, each with batch norm ("conv1", "bn1", "conv2", ...) and ReLU between, whose result
+// is added to the input.
+class ResidualBlock : public nn::UnaryModule {
  public:
-  BasicBlock(int64_t in, int64_t out, int64_t stride)
-      : conv1_(conv_options(in, out, 3, stride)),
-        bn1_(out),
-        conv2_(conv_options(out, out, 3)),
-        bn2_(out),
-        downsample_(make_downsample(in, out, stride)) {
-    add("conv1", conv1_);
-    add("bn1", bn1_);
-    add("conv2", conv2_);
-    add("bn2", bn2_);
+  ResidualBlock(const std::vector<nn::ConvLayerOptions>& convolutions, int64_t stride)
+      : downsample_(make_downsample(convolutions.front().in, convolutions.back().out, stride)) {
+    for (const nn::ConvLayerOptions& options : convolutions) {
+      units_.push_back(std::make_unique<Unit>(options));
+      add(str("conv", units_.size()), units_.back()->conv);
+      add(str("bn", units_.size()), units_.back()->norm);
+    }
     if (downsample_) add("downsample", *downsample_);
   }
   Tensor forward(const Tensor& x) override {
-    Tensor y = bn2_(conv2_(relu(bn1_(conv1_(x)))));
+    Tensor y = x;
+    for (const auto& unit : units_) {
+      if (unit != units_.front()) y = relu(y);
+      y = unit->norm(unit->conv(y));
+    }
     return relu(y + (downsample_ ? (*downsample_)(x) : x));
   }
 
  private:
-  nn::Conv2d conv1_;
-  nn::BatchNorm2d bn1_;
-  nn::Conv2d conv2_;
-  nn::BatchNorm2d bn2_;
+  struct Unit {
+    explicit Unit(const nn::ConvLayerOptions& options) : conv(options), norm(options.out) {}
+    nn::Conv2d conv;
+    nn::BatchNorm2d norm;
+  };
+  std::vector<std::unique_ptr<Unit>> units_;
   std::unique_ptr<nn::Sequential> downsample_;
 };
 
-class Bottleneck : public nn::UnaryModule {
- public:
-  Bottleneck(int64_t in, int64_t width, int64_t out, int64_t stride, int64_t groups)
-      : conv1_(conv_options(in, width, 1)),
-        bn1_(width),
-        conv2_(conv_options(width, width, 3, stride, groups)),
-        bn2_(width),
-        conv3_(conv_options(width, out, 1)),
-        bn3_(out),
-        downsample_(make_downsample(in, out, stride)) {
-    add("conv1", conv1_);
-    add("bn1", bn1_);
-    add("conv2", conv2_);
-    add("bn2", bn2_);
-    add("conv3", conv3_);
-    add("bn3", bn3_);
-    if (downsample_) add("downsample", *downsample_);
-  }
-  Tensor forward(const Tensor& x) override {
-    Tensor y = relu(bn1_(conv1_(x)));
-    y = relu(bn2_(conv2_(y)));
-    y = bn3_(conv3_(y));
-    return relu(y + (downsample_ ? (*downsample_)(x) : x));
-  }
+std::vector<nn::ConvLayerOptions> basic_block(int64_t in, int64_t out, int64_t stride) {
+  return {conv_options(in, out, 3, stride), conv_options(out, out, 3)};
+}
 
- private:
-  nn::Conv2d conv1_;
-  nn::BatchNorm2d bn1_;
-  nn::Conv2d conv2_;
-  nn::BatchNorm2d bn2_;
-  nn::Conv2d conv3_;
-  nn::BatchNorm2d bn3_;
-  std::unique_ptr<nn::Sequential> downsample_;
-};
+std::vector<nn::ConvLayerOptions> bottleneck(int64_t in, int64_t width, int64_t out, int64_t stride,
+                                             int64_t groups) {
+  return {conv_options(in, width, 1), conv_options(width, width, 3, stride, groups),
+          conv_options(width, out, 1)};
+}
 
 constexpr int64_t bottleneck_expansion = 4;
 
@@ -112,12 +92,11 @@ ResNet::ResNet(const ResNetOptions& o)
     int64_t out = o.bottleneck ? planes * bottleneck_expansion : planes;
     for (int64_t block = 0; block < o.blocks[stage]; ++block) {
       int64_t stride = stage > 0 && block == 0 ? 2 : 1;
-      if (o.bottleneck) {
-        int64_t width = planes * o.width_per_group / 64 * o.groups;
-        stages[stage]->append<Bottleneck>(in, width, out, stride, o.groups);
-      } else {
-        stages[stage]->append<BasicBlock>(in, out, stride);
-      }
+      int64_t width = planes * o.width_per_group / 64 * o.groups;
+      stages[stage]->append<ResidualBlock>(o.bottleneck
+                                               ? bottleneck(in, width, out, stride, o.groups)
+                                               : basic_block(in, out, stride),
+                                           stride);
       in = out;
     }
     add(str("layer", stage + 1), *stages[stage]);
