@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "wafer/base/error.h"
+#include "wafer/io/descriptor.h"
 
 namespace wafer::io {
 
@@ -38,20 +39,6 @@ const char* mend(int error_number) {
     default: return "check the path and the disk";
   }
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return value_; }
-
- private:
-  int value_;
-};
 
 // Opens for reading; a folder is refused here because its read() error would name no mend.
 int open_for_reading(const std::filesystem::path& path, struct stat& status) {

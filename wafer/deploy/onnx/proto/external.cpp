@@ -6,29 +6,10 @@
 
 #include "wafer/base/strings.h"
 #include "wafer/deploy/onnx/proto/convert.h"
+#include "wafer/io/descriptor.h"
 #include "wafer/io/file.h"
 
 namespace wafer::onnx {
-
-namespace {
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return value_; }
-  void reset(int value) {
-    if (value_ >= 0) ::close(value_);
-    value_ = value;
-  }
-
- private:
-  int value_;
-};
-}  // namespace
 
 std::string read_external(const Source& source, const std::string& location, int64_t offset,
                           int64_t length, const std::string& label) {
@@ -45,7 +26,7 @@ std::string read_external(const Source& source, const std::string& location, int
     if (part == "..") refuse("the path leaves the model's folder");
   }
   // Component by component, so that no link is followed and nothing can change in between.
-  Descriptor at(::open(source.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  io::Descriptor at(::open(source.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (at.get() < 0) io::throw_system_error(source.folder, "open", errno);
   for (size_t i = 0; i < parts.size(); ++i) {
     if (parts[i].empty() || parts[i] == ".") continue;
