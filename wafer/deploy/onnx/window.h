@@ -14,6 +14,9 @@ struct Window {
   int64_t extent(size_t i) const { return dilation[i] * (kernel[i] - 1) + 1; }
 };
 
+// The sizes behind batch and channels; none where the rank is less than 3.
+std::vector<int64_t> spatial_sizes(const Tensor& x);
+
 // Reads kernel_shape, strides, dilations, pads and auto_pad; `sizes` are the input's spatial sizes.
 // `kernel` is what counts where kernel_shape is not given.
 Window read_window(const Context& c, const std::vector<int64_t>& sizes,
