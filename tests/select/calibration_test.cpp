@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "tests/select/helpers.h"
 #include "wafer/io/file.h"
 #include "wafer/op/conv.h"
 #include "wafer/op/elementwise.h"
@@ -20,30 +21,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Tensor real(const Shape& shape) {
-  return make_input({DType::f32, shape}, "x");
-}
+using testing_select::CacheFolder;
+using testing_select::real;
 
-// A folder of its own for each test, and WAFER_CACHE set to it.
-class CacheFolder : public testing::Test {
+class CalibrationFile : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() /
-              str("wafer-select-", ::getpid(), "-",
-                  testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::create_directories(folder_);
-    ::setenv("WAFER_CACHE", folder_.c_str(), 1);
-  }
-  void TearDown() override {
-    ::unsetenv("WAFER_CACHE");
-    fs::remove_all(folder_);
-  }
-  std::vector<fs::path> files() const {
-    std::vector<fs::path> found;
-    for (const auto& entry : fs::directory_iterator(folder_)) found.push_back(entry.path());
-    return found;
-  }
-  fs::path folder_;
+  CacheFolder folder_;
 };
 
 Calibration example() {
@@ -133,7 +116,7 @@ TEST(Calibration, InputsOfTheGraphAreReadFromFartherAway) {
   EXPECT_NEAR(memory_seconds(c, work, one), 0.5e6 / 1e10 + 0.5e6 / c.bandwidth_at(4e6), 1e-9);
 }
 
-TEST_F(CacheFolder, ACalibrationIsReadAsItWasWritten) {
+TEST_F(CalibrationFile, ACalibrationIsReadAsItWasWritten) {
   Calibration c = example();
   save_calibration(c, folder_ / "c.json");
   Calibration read = load_calibration(folder_ / "c.json");
@@ -152,7 +135,7 @@ TEST_F(CacheFolder, ACalibrationIsReadAsItWasWritten) {
   EXPECT_EQ(read.samples[1].ratio, 2.25);
 }
 
-TEST_F(CacheFolder, AFileThatIsNoCalibrationIsAnErrorNamingIt) {
+TEST_F(CalibrationFile, AFileThatIsNoCalibrationIsAnErrorNamingIt) {
   fs::path path = folder_ / "c.json";
   save_calibration(example(), path);
   std::string good = io::read_text_file(path);
@@ -177,21 +160,21 @@ TEST_F(CacheFolder, AFileThatIsNoCalibrationIsAnErrorNamingIt) {
 }
 
 // On a busy machine rates are measured again each time, so equal ones are expected of a quiet one.
-TEST_F(CacheFolder, MeasuringIsDoneOnceAndADamagedCacheIsMeasuredAgain) {
+TEST_F(CalibrationFile, MeasuringIsDoneOnceAndADamagedCacheIsMeasuredAgain) {
   auto cpu = device("cpu");
   auto first = calibrate(*cpu, 1);
-  ASSERT_EQ(files().size(), 1u);
+  ASSERT_EQ(folder_.files().size(), 1u);
   auto second = calibrate(*cpu, 1);
   if (!first->disturbed) {
     EXPECT_EQ(first->flops_per_second, second->flops_per_second);
     EXPECT_EQ(first->element_seconds, second->element_seconds);
   }
-  std::ofstream(files()[0]) << "{}";
-  testing::internal::CaptureStderr();
+  std::ofstream(folder_.files()[0]) << "{}";
+  ::testing::internal::CaptureStderr();
   auto third = calibrate(*cpu, 1);
-  EXPECT_NE(testing::internal::GetCapturedStderr().find("measuring again"), std::string::npos);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("measuring again"), std::string::npos);
   EXPECT_GT(third->flops_per_second, 0);
-  EXPECT_EQ(load_calibration(files()[0]).flops_per_second, third->flops_per_second);
+  EXPECT_EQ(load_calibration(folder_.files()[0]).flops_per_second, third->flops_per_second);
 }
 
 TEST(Runner, TimesAreSortedAndPercentilesAmongThem) {

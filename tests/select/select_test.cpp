@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <numeric>
 
+#include "tests/select/helpers.h"
 #include "wafer/base/threads.h"
 #include "wafer/data/load.h"
 #include "wafer/nn/nn.h"
@@ -21,9 +21,8 @@
 namespace wafer::select {
 namespace {
 
-Tensor real(const Shape& shape) {
-  return make_input({DType::f32, shape}, "x");
-}
+using testing_select::CacheFolder;
+using testing_select::real;
 
 // Ideal rates: every step takes what the roofline says.
 Calibration ideal(int threads = 1) {
@@ -93,20 +92,14 @@ TEST(Predict, AScanTakesItsBodyTimesItsLength) {
 
 // ---- choosing, on the cpu device ----
 
-class Select : public testing::Test {
+class Select : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    folder() = std::filesystem::temp_directory_path() / str("wafer-select-choice-", ::getpid());
-    std::filesystem::create_directories(folder());
-    ::setenv("WAFER_CACHE", folder().c_str(), 1);
-  }
-  static void TearDownTestSuite() {
-    ::unsetenv("WAFER_CACHE");
-    std::filesystem::remove_all(folder());
-  }
-  static std::filesystem::path& folder() {
-    static std::filesystem::path path;
-    return path;
+  // One cache for all these tests: measuring takes seconds.
+  static void SetUpTestSuite() { cache() = std::make_unique<CacheFolder>(); }
+  static void TearDownTestSuite() { cache().reset(); }
+  static std::unique_ptr<CacheFolder>& cache() {
+    static std::unique_ptr<CacheFolder> folder;
+    return folder;
   }
   void SetUp() override { threads_ = thread_count(); }
   void TearDown() override { set_thread_count(threads_); }
@@ -125,9 +118,9 @@ struct Small : nn::Module {
 TEST_F(Select, ChoosesADeviceWithThreadsAndSaysWhyInThreeLines) {
   auto data = data::load("shapes", {}, {.train_size = 200, .test_size = 100});
   Small model;
-  testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStdout();
   Choice choice = best(model, data.train, {.objective = Throughput});
-  std::string text = testing::internal::GetCapturedStdout();
+  std::string text = ::testing::internal::GetCapturedStdout();
   EXPECT_EQ(text, choice.text());
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3);
   EXPECT_EQ(choice.device->info().name, "cpu");

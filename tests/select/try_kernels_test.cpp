@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-
+#include "tests/select/helpers.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/matmul.h"
@@ -16,18 +14,11 @@
 namespace wafer::select {
 namespace {
 
-namespace fs = std::filesystem;
+using testing_select::real;
 
-Tensor real(const Shape& shape) {
-  return make_input({DType::f32, shape}, "x");
-}
-
-class TryKernels : public testing::Test {
+class TryKernels : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::temp_directory_path() / str("wafer-try-kernels-", ::getpid());
-    fs::create_directories(folder_);
-    ::setenv("WAFER_CACHE", folder_.c_str(), 1);
     Calibration c;
     c.device = "example";
     c.threads = 1;
@@ -37,10 +28,6 @@ class TryKernels : public testing::Test {
     c.step_seconds = 2e-7;
     c.iteration_seconds = 3e-7;
     calibration_ = std::make_shared<Calibration>(c);
-  }
-  void TearDown() override {
-    ::unsetenv("WAFER_CACHE");
-    fs::remove_all(folder_);
   }
 
   std::shared_ptr<const Artifact> compile(std::vector<Tensor> inputs, std::vector<Tensor> outputs) {
@@ -52,7 +39,7 @@ class TryKernels : public testing::Test {
 
   std::shared_ptr<Device> cpu_ = device("cpu");
   std::shared_ptr<const Calibration> calibration_;
-  fs::path folder_;
+  testing_select::CacheFolder folder_;
 };
 
 TEST_F(TryKernels, AKernelUnlikeAllMeasuredIsTriedOnceAndKept) {
@@ -63,8 +50,8 @@ TEST_F(TryKernels, AKernelUnlikeAllMeasuredIsTriedOnceAndKept) {
   EXPECT_EQ(tried->samples[0].kind, "matmul");
   EXPECT_GT(tried->samples[0].ratio, 0);
   EXPECT_EQ(try_kernels(*cpu_, *artifact, tried), tried) << "nothing new to try";
-  ASSERT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
-  EXPECT_EQ(load_calibration(fs::directory_iterator(folder_)->path()).samples.size(), 1u);
+  ASSERT_EQ(folder_.files().size(), 1u);
+  EXPECT_EQ(load_calibration(folder_.files()[0]).samples.size(), 1u);
 }
 
 TEST_F(TryKernels, PredictionsTakeWhatWasTried) {
