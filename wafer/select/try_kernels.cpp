@@ -62,9 +62,10 @@ class Trial {
 
  private:
   void consider(const Node& node) {
-    for (const auto& graph : node.subgraphs) {
-      if (node.is(op::fused)) break;
-      observe(*compile_cached(device_, *graph, {.threads = calibration_.threads}));
+    // A group's graph is one kernel, not steps.
+    if (!node.is(op::fused)) {
+      for (const auto& graph : node.subgraphs)
+        observe(*compile_cached(device_, *graph, {.threads = calibration_.threads}));
     }
     if (node.is(op::if_else) || node.is(op::while_loop) || node.is(op::reorder)) return;
     // Groups in another layout hold operations in it: they cannot stand alone.
