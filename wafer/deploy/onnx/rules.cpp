@@ -101,6 +101,20 @@ int64_t product(const Ints& sizes) {
   return count;
 }
 
+Shape visit_broadcast(
+    const Context& c, const StringTensor& a, const StringTensor& b,
+    const std::function<void(const std::string& left, const std::string& right)>& visit) {
+  Shape shape = broadcast_shapes(Shape(a.dims), Shape(b.dims), c.node().op_type);
+  auto places = [&](const StringTensor& s) {
+    Tensor order = reshape(arange(static_cast<int64_t>(s.values.size())), Shape(s.dims));
+    return c.numbers_of(broadcast_to(order, shape), "strings");
+  };
+  auto left = places(a), right = places(b);
+  for (size_t i = 0; i < left.size(); ++i)
+    visit(a.values[static_cast<size_t>(left[i])], b.values[static_cast<size_t>(right[i])]);
+  return shape;
+}
+
 Tensor with_rank(const Tensor& x, int rank) {
   Ints sizes = x.shape().sizes();
   while (static_cast<int>(sizes.size()) < rank) sizes.insert(sizes.begin(), 1);

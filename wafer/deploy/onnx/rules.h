@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -64,6 +65,11 @@ Tensor scalar(double value, DType dtype);
 // Rows of x along `axis` in the order of the numbers, which are given now.
 Tensor take(const Tensor& x, const Ints& indices, int axis);
 int64_t product(const Ints& sizes);
+// Calls `visit` with the elements of both tensors for each place of the shape they broadcast to,
+// which is returned.
+Shape visit_broadcast(
+    const Context& c, const StringTensor& a, const StringTensor& b,
+    const std::function<void(const std::string& left, const std::string& right)>& visit);
 // x with dimensions of size 1 before it, up to `rank`.
 Tensor with_rank(const Tensor& x, int rank);
 

@@ -119,17 +119,10 @@ Values is_inf(Context& c) {
 // Of tensors of strings on the host: an element for each pair.
 Values equal_rule(Context& c) {
   if (!c.value(0).strings) return binary<equal>(c);
-  const StringTensor &a = c.strings(0), &b = c.strings(1);
-  auto order = [](const StringTensor& s) {
-    return reshape(arange(static_cast<int64_t>(s.values.size())), Shape(s.dims));
-  };
-  Shape shape = broadcast_shapes(Shape(a.dims), Shape(b.dims), "Equal");
-  auto left = c.numbers_of(broadcast_to(order(a), shape), "strings");
-  auto right = c.numbers_of(broadcast_to(order(b), shape), "strings");
   std::vector<bool> same;
-  for (size_t i = 0; i < left.size(); ++i)
-    same.push_back(a.values[static_cast<size_t>(left[i])] ==
-                   b.values[static_cast<size_t>(right[i])]);
+  Shape shape = visit_broadcast(
+      c, c.strings(0), c.strings(1),
+      [&](const std::string& left, const std::string& right) { same.push_back(left == right); });
   return {Tensor::from_values(same, shape)};
 }
 

@@ -10,16 +10,10 @@ namespace wafer::onnx {
 
 namespace {
 Values string_concat(Context& c) {
-  const StringTensor &a = c.strings(0), &b = c.strings(1);
-  auto order = [](const StringTensor& s) {
-    return reshape(arange(static_cast<int64_t>(s.values.size())), Shape(s.dims));
-  };
-  Shape shape = broadcast_shapes(Shape(a.dims), Shape(b.dims), "StringConcat");
-  auto left = c.numbers_of(broadcast_to(order(a), shape), "input 0");
-  auto right = c.numbers_of(broadcast_to(order(b), shape), "input 1");
   std::vector<std::string> out;
-  for (size_t i = 0; i < left.size(); ++i)
-    out.push_back(a.values[static_cast<size_t>(left[i])] + b.values[static_cast<size_t>(right[i])]);
+  Shape shape = visit_broadcast(
+      c, c.strings(0), c.strings(1),
+      [&](const std::string& left, const std::string& right) { out.push_back(left + right); });
   return {Value::of_strings(shape.sizes(), std::move(out))};
 }
 
