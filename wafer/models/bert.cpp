@@ -163,14 +163,13 @@ Model build_bert(const OptionValues& options) {
                 .positions = options.integer("positions"),
                 .outputs = options.integer("outputs"),
                 .layers = options.integer("layers"),
-                .heads = options.integer("heads"),
+                .heads = options.divisor("heads", "width"),
                 .width = options.integer("width"),
                 .feedforward = options.integer("feedforward"),
                 .dropout = options.real("dropout", 0, 1)};
   if (input.rank() != 1 || input.size(0) > o.positions) {
     options.fail("input", str("a number of tokens, at most positions, ", o.positions));
   }
-  if (o.width % o.heads != 0) options.fail("heads", str("a divisor of width, ", o.width));
   if (options.task() == Task::next_token) options.fail("task", "classification or regression");
   return {.module = std::make_unique<Bert>(o),
           .spec = {Type{DType::i64, input}, o.outputs, options.task()}};

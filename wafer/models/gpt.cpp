@@ -134,13 +134,12 @@ Model build_gpt(const OptionValues& options) {
   GptOptions o{.vocabulary = options.integer("vocabulary"),
                .positions = options.integer("positions"),
                .layers = options.integer("layers"),
-               .heads = options.integer("heads"),
+               .heads = options.divisor("heads", "width"),
                .width = options.integer("width"),
                .dropout = options.real("dropout", 0, 1)};
   if (input.rank() != 1 || input.size(0) > o.positions) {
     options.fail("input", str("a number of tokens, at most positions, ", o.positions));
   }
-  if (o.width % o.heads != 0) options.fail("heads", str("a divisor of width, ", o.width));
   return {.module = std::make_unique<Gpt>(o),
           .spec = {Type{DType::i64, input}, o.vocabulary, Task::next_token}};
 }

@@ -76,6 +76,12 @@ int64_t OptionValues::integer(const std::string& name, int64_t least) const {
   return value;
 }
 
+int64_t OptionValues::divisor(const std::string& name, const std::string& of) const {
+  int64_t value = integer(name), whole = integer(of);
+  if (whole % value != 0) fail(name, str("a divisor of ", of, ", ", whole));
+  return value;
+}
+
 double OptionValues::real(const std::string& name, double low, double high) const {
   double value = 0;
   if (!parse(text(name), value) || !(value >= low && value <= high)) {

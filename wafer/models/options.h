@@ -15,6 +15,8 @@ class OptionValues {
   const std::string& model() const { return model_; }  // its name
   const std::string& text(const std::string& name) const;
   int64_t integer(const std::string& name, int64_t least = 1) const;
+  // A whole number that divides the one of option `of`.
+  int64_t divisor(const std::string& name, const std::string& of) const;
   double real(const std::string& name, double low, double high) const;
   bool flag(const std::string& name) const;
   // "512,256"; "" is none.

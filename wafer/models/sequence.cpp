@@ -119,11 +119,10 @@ Model build_recurrent(const OptionValues& options) {
 Model build_transformer(const OptionValues& options) {
   SequenceOptions sequence = read_sequence(options);
   TransformerModelOptions o{.width = options.integer("width"),
-                            .heads = options.integer("heads"),
+                            .heads = options.divisor("heads", "width"),
                             .layers = options.integer("layers"),
                             .feedforward = options.integer("feedforward"),
                             .activation = options.choice("activation", {"relu", "gelu"})};
-  if (o.width % o.heads != 0) options.fail("heads", str("a divisor of width, ", o.width));
   return {.module = std::make_unique<TransformerModel>(sequence, o),
           .spec = sequence_spec(options, sequence)};
 }

@@ -102,11 +102,10 @@ Model build_vit(const OptionValues& options) {
   VitOptions o{.image = read_image(options),
                .patch = options.integer("patch"),
                .layers = options.integer("layers"),
-               .heads = options.integer("heads"),
+               .heads = options.divisor("heads", "width"),
                .width = options.integer("width"),
                .feedforward = options.integer("feedforward"),
                .dropout = options.real("dropout", 0, 1)};
-  if (o.width % o.heads != 0) options.fail("heads", str("a divisor of width, ", o.width));
   if (o.image.height % o.patch != 0 || o.image.width % o.patch != 0) {
     options.fail("input", str("height and width that are multiples of patch, ", o.patch));
   }
