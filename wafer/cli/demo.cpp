@@ -30,14 +30,14 @@ select::Choice select_step(models::Model& model, const data::Splits& splits,
       *module, [module](const Tensor& x) { return (*module)(x); }, splits.train, options);
 }
 
-void deploy_step(Trainer& trainer, const data::Splits& splits, const TrainSettings& settings) {
+void deploy_step(models::Model& model, const data::Splits& splits, const TrainSettings& settings) {
   heading("2. deploy: compile the train step for it");
-  auto artifact = trainer.compile_step(splits.train, settings.batch_size);
+  auto artifact = make_trainer(settings, model)->compile_step(splits.train, settings.batch_size);
   double flops = 0;
   for (const StepInfo& step : artifact->steps) flops += step.cost.flops;
   std::printf("one graph of %zu steps, %.2f GFLOP, compiled in %s\n", artifact->steps.size(),
               flops * 1e-9, human_seconds(artifact->compile_seconds).c_str());
-  std::cout << trainer.plan_memory(splits.train, fit_options(settings)).text() << std::endl;
+  std::fflush(stdout);
 }
 
 void prepare_step(const data::Splits& splits) {
@@ -74,17 +74,17 @@ void infer_step(const RunFolder& run, const data::Splits& splits) {
 }
 
 Outcome run_demo(TrainSettings settings, const std::string& path) {
+  check_shapes(settings);
   data::Splits splits = load_data(settings);
   models::Model model = make_model(settings, splits);
   auto choice = select_step(model, splits, settings);
   settings.precision = name(choice.precision);
-  auto trainer = make_trainer(settings, model);
-  deploy_step(*trainer, splits, settings);
+  deploy_step(model, splits, settings);
   prepare_step(splits);
   heading("4. train");
   RunFolder run =
       path.empty() ? new_run_folder(settings, splits.description().name) : RunFolder{path};
-  Outcome outcome = train_and_report(settings, run.path, false, choice.table());
+  Outcome outcome = train_and_report(settings, splits, model, run.path, false, choice.table());
   if (outcome.exit_code != 0) return outcome;
   if (splits.description().kind == data::InputKind::image && !splits.test.empty())
     infer_step(run, splits);

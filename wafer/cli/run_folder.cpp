@@ -95,11 +95,19 @@ void check_before_reading(Trainer& trainer, const TrainSettings& settings,
 }  // namespace
 
 Outcome train_and_report(const TrainSettings& settings, const std::filesystem::path& path,
-                         bool resume, const std::vector<eval::Prediction>& selection) {
-  FitOptions options = fit_options(settings);
+                         bool resume) {
+  fit_options(settings);  // what is wrong with them is said before any data is read
   check_shapes(settings);
   data::Splits splits = load_data(settings);
   models::Model model = make_model(settings, splits);
+  if (!splits.note.empty()) std::cerr << splits.note << "\n";
+  return train_and_report(settings, splits, model, path, resume);
+}
+
+Outcome train_and_report(const TrainSettings& settings, const data::Splits& splits,
+                         models::Model& model, const std::filesystem::path& path, bool resume,
+                         const std::vector<eval::Prediction>& selection) {
+  FitOptions options = fit_options(settings);
   // Read now: the file may be edited while the run goes on.
   std::string toml =
       settings.model.ends_with(".toml") ? io::read_text_file(settings.model, 1 << 20) : "";
@@ -118,7 +126,6 @@ Outcome train_and_report(const TrainSettings& settings, const std::filesystem::p
   }
   io::write_file_atomic(run.config(), to_json(settings).dump(2) + "\n");
 
-  if (!splits.note.empty()) std::cerr << splits.note << "\n";
   std::cerr << "training " << settings.model << " (" << human_count(model.module->parameter_count())
             << " parameters) on " << splits.description().name << " ("
             << human_count(splits.train.size()) << " examples) on " << default_device()->info().name

@@ -23,7 +23,12 @@ RunFolder new_run_folder(const TrainSettings& settings, const std::string& data_
 // Trains and evaluates as the settings say, in the run folder; `resume` goes on with it. Prints
 // progress, the results and where the report lies.
 Outcome train_and_report(const TrainSettings& settings, const std::filesystem::path& run,
-                         bool resume, const std::vector<eval::Prediction>& selection = {});
+                         bool resume);
+// The same with the data and the model of those settings already there; `selection` is for the
+// report. What the data's note says is the caller's to print.
+Outcome train_and_report(const TrainSettings& settings, const data::Splits& splits,
+                         models::Model& model, const std::filesystem::path& run, bool resume,
+                         const std::vector<eval::Prediction>& selection = {});
 
 // The facts of this machine and build for a report.
 eval::Facts environment_facts();
