@@ -1,35 +1,15 @@
-#include <algorithm>
-
 #include "wafer/backend/cpu/own_conv.h"
+#include "wafer/backend/cpu/own_conv_operands.h"
 #include "wafer/backend/cpu/own_epilogue.h"
-#include "wafer/base/threads.h"
 
 namespace wafer::cpu::own {
 
 namespace {
-// Sizes and strides in three spatial dimensions, the missing ones in front.
-struct Loops {
-  int64_t batch, groups, in_group, out_group;
-  int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
-  int64_t stride[3] = {1, 1, 1}, low[3] = {0, 0, 0}, dilation[3] = {1, 1, 1};
-  // Element strides: batch (out), channel (in), three spatial.
+// The sizes, and element strides: batch (out), channel (in), three spatial.
+struct Loops : Geometry {
   int64_t x[5] = {}, weight[5] = {}, y[5] = {};
 
-  explicit Loops(const ConvProblem& p)
-      : batch(p.x.shape.size(0)),
-        groups(p.groups),
-        in_group(p.weight.shape.size(1)),
-        out_group(p.weight.shape.size(0) / p.groups) {
-    for (size_t i = 0; i < p.spatial(); ++i) {
-      size_t d = 3 - p.spatial() + i;
-      auto axis = static_cast<int>(i) + 2;
-      in[d] = p.x.shape.size(axis);
-      out[d] = p.y.shape.size(axis);
-      kernel[d] = p.weight.shape.size(axis);
-      stride[d] = p.stride[i];
-      low[d] = p.padding_low[i];
-      dilation[d] = p.dilation[i];
-    }
+  explicit Loops(const ConvProblem& p) : Geometry(p) {
     auto spread = [](const Type& type, int64_t(&to)[5]) {
       std::vector<int64_t> s = type.strides();
       to[0] = s[0];
@@ -97,16 +77,16 @@ Step make_conv_plain(const ConvProblem& p, const Epilogue& epilogue) {
     return [p, epilogue, l = Loops(p)](const StepArgs& args) {
       const T *x = args.input<T>(0), *weight = args.input<T>(1);
       T* y = args.output<T>(0);
-      parallel_for(l.batch * l.groups * l.out_group, 1, [&](int64_t begin, int64_t end) {
+      parallel_for(l.batch * l.groups * l.out_group(), 1, [&](int64_t begin, int64_t end) {
         for (int64_t plane = begin; plane < end; ++plane) {
-          int64_t n = plane / (l.groups * l.out_group), oc = plane % (l.groups * l.out_group);
-          int64_t first_channel = oc / l.out_group * l.in_group;
+          int64_t n = plane / (l.groups * l.out_group()), oc = plane % (l.groups * l.out_group());
+          int64_t first_channel = oc / l.out_group() * l.in_group();
           over_block(l.out, [&](const int64_t(&o)[3]) {
             Wide<T> sum{};
             over_block(l.kernel, [&](const int64_t(&k)[3]) {
               int64_t i[3];
               if (!input_of(l, o, k, i)) return;
-              for (int64_t c = 0; c < l.in_group; ++c) {
+              for (int64_t c = 0; c < l.in_group(); ++c) {
                 sum += static_cast<Wide<T>>(x[offset(l.x, n, first_channel + c, i)]) *
                        static_cast<Wide<T>>(weight[offset(l.weight, oc, c, k)]);
               }
@@ -125,19 +105,19 @@ Step make_conv_input_gradient_plain(const ConvProblem& p) {
     return [l = Loops(p)](const StepArgs& args) {
       const T *y = args.input<T>(0), *weight = args.input<T>(1);
       T* x = args.output<T>(0);
-      parallel_for(l.batch * l.groups * l.in_group, 1, [&](int64_t begin, int64_t end) {
+      parallel_for(l.batch * l.groups * l.in_group(), 1, [&](int64_t begin, int64_t end) {
         for (int64_t plane = begin; plane < end; ++plane) {
-          int64_t n = plane / (l.groups * l.in_group), ic = plane % (l.groups * l.in_group);
-          int64_t first_channel = ic / l.in_group * l.out_group;
+          int64_t n = plane / (l.groups * l.in_group()), ic = plane % (l.groups * l.in_group());
+          int64_t first_channel = ic / l.in_group() * l.out_group();
           over_block(l.in, [&](const int64_t(&i)[3]) {
             Wide<T> sum{};
             over_block(l.kernel, [&](const int64_t(&k)[3]) {
               int64_t o[3];
               if (!output_of(l, i, k, o)) return;
-              for (int64_t c = 0; c < l.out_group; ++c) {
+              for (int64_t c = 0; c < l.out_group(); ++c) {
                 sum += static_cast<Wide<T>>(y[offset(l.y, n, first_channel + c, o)]) *
                        static_cast<Wide<T>>(
-                           weight[offset(l.weight, first_channel + c, ic % l.in_group, k)]);
+                           weight[offset(l.weight, first_channel + c, ic % l.in_group(), k)]);
               }
             });
             x[offset(l.x, n, ic, i)] = static_cast<T>(sum);
@@ -153,10 +133,10 @@ Step make_conv_weight_gradient_plain(const ConvProblem& p) {
     return [l = Loops(p)](const StepArgs& args) {
       const T *x = args.input<T>(0), *y = args.input<T>(1);
       T* weight = args.output<T>(0);
-      parallel_for(l.groups * l.out_group * l.in_group, 1, [&](int64_t begin, int64_t end) {
+      parallel_for(l.groups * l.out_group() * l.in_group(), 1, [&](int64_t begin, int64_t end) {
         for (int64_t pair = begin; pair < end; ++pair) {
-          int64_t oc = pair / l.in_group, c = pair % l.in_group;
-          int64_t channel = oc / l.out_group * l.in_group + c;
+          int64_t oc = pair / l.in_group(), c = pair % l.in_group();
+          int64_t channel = oc / l.out_group() * l.in_group() + c;
           over_block(l.kernel, [&](const int64_t(&k)[3]) {
             Wide<T> sum{};
             for (int64_t n = 0; n < l.batch; ++n) {
