@@ -16,13 +16,23 @@ Layer make_linear(const LayerContext& c) {
                                       nn::LinearOptions{.bias = c.table.flag("bias", true)});
 }
 
-template <int dimensions>
-Layer make_conv(const LayerContext& c) {
-  nn::ConvLayerOptions o;
+// What convolutions and transposed ones have in common: all but the padding.
+template <class Options>
+Options read_conv_options(const LayerContext& c, int dimensions) {
+  Options o;
   o.in = c.table.integer("in", c.size(1, dimensions + 2));
   o.out = c.table.integer("out");
   o.kernel = c.table.sizes("kernel", {}, 1);
   o.stride = c.table.sizes("stride", 1, 1);
+  o.dilation = c.table.sizes("dilation", 1, 1);
+  o.groups = c.table.integer("groups", 1);
+  o.bias = c.table.flag("bias", true);
+  return o;
+}
+
+template <int dimensions>
+Layer make_conv(const LayerContext& c) {
+  auto o = read_conv_options<nn::ConvLayerOptions>(c, dimensions);
   // "same", or numbers.
   bool is_text = c.table.is_text("padding");
   if (is_text && c.table.text("padding", "") != "same") {
@@ -30,24 +40,14 @@ Layer make_conv(const LayerContext& c) {
   }
   o.same_padding = is_text;
   if (!is_text) o.padding = c.table.sizes("padding", 0);
-  o.dilation = c.table.sizes("dilation", 1, 1);
-  o.groups = c.table.integer("groups", 1);
-  o.bias = c.table.flag("bias", true);
   return std::make_unique<nn::Conv<dimensions>>(o);
 }
 
 template <int dimensions>
 Layer make_conv_transpose(const LayerContext& c) {
-  nn::ConvTransposeLayerOptions o;
-  o.in = c.table.integer("in", c.size(1, dimensions + 2));
-  o.out = c.table.integer("out");
-  o.kernel = c.table.sizes("kernel", {}, 1);
-  o.stride = c.table.sizes("stride", 1, 1);
+  auto o = read_conv_options<nn::ConvTransposeLayerOptions>(c, dimensions);
   o.padding = c.table.sizes("padding", 0);
   o.output_padding = c.table.sizes("output_padding", 0);
-  o.dilation = c.table.sizes("dilation", 1, 1);
-  o.groups = c.table.integer("groups", 1);
-  o.bias = c.table.flag("bias", true);
   return std::make_unique<nn::ConvTranspose<dimensions>>(o);
 }
 
