@@ -158,7 +158,6 @@ Tensor Bert::forward(const Tensor& tokens) {
 
 namespace {
 Model build_bert(const OptionValues& options) {
-  Shape input = options.shape("input");
   BertOptions o{.vocabulary = options.integer("vocabulary"),
                 .positions = options.integer("positions"),
                 .outputs = options.integer("outputs"),
@@ -167,9 +166,7 @@ Model build_bert(const OptionValues& options) {
                 .width = options.integer("width"),
                 .feedforward = options.integer("feedforward"),
                 .dropout = options.real("dropout", 0, 1)};
-  if (input.rank() != 1 || input.size(0) > o.positions) {
-    options.fail("input", str("a number of tokens, at most positions, ", o.positions));
-  }
+  Shape input = options.tokens("input", o.positions);
   if (options.task() == Task::next_token) options.fail("task", "classification or regression");
   return {.module = std::make_unique<Bert>(o),
           .spec = {Type{DType::i64, input}, o.outputs, options.task()}};

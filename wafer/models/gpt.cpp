@@ -130,16 +130,13 @@ Tensor Gpt::forward(const Tensor& tokens) {
 
 namespace {
 Model build_gpt(const OptionValues& options) {
-  Shape input = options.shape("input");
   GptOptions o{.vocabulary = options.integer("vocabulary"),
                .positions = options.integer("positions"),
                .layers = options.integer("layers"),
                .heads = options.divisor("heads", "width"),
                .width = options.integer("width"),
                .dropout = options.real("dropout", 0, 1)};
-  if (input.rank() != 1 || input.size(0) > o.positions) {
-    options.fail("input", str("a number of tokens, at most positions, ", o.positions));
-  }
+  Shape input = options.tokens("input", o.positions);
   return {.module = std::make_unique<Gpt>(o),
           .spec = {Type{DType::i64, input}, o.vocabulary, Task::next_token}};
 }

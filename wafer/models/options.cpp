@@ -118,6 +118,14 @@ Shape OptionValues::shape(const std::string& name) const {
   }
 }
 
+Shape OptionValues::tokens(const std::string& name, int64_t positions) const {
+  Shape tokens = shape(name);
+  if (tokens.rank() != 1 || tokens.size(0) > positions) {
+    fail(name, str("a number of tokens, at most positions, ", positions));
+  }
+  return tokens;
+}
+
 std::string OptionValues::choice(const std::string& name,
                                  const std::vector<std::string>& choices) const {
   for (const std::string& choice : choices) {

@@ -22,6 +22,8 @@ class OptionValues {
   // "512,256"; "" is none.
   std::vector<int64_t> integers(const std::string& name) const;
   Shape shape(const std::string& name) const;
+  // A number of tokens, at most `positions`, as a shape.
+  Shape tokens(const std::string& name, int64_t positions) const;
   // One of `choices`.
   std::string choice(const std::string& name, const std::vector<std::string>& choices) const;
   Task task() const;
