@@ -1,35 +1,18 @@
 #include <gtest/gtest.h>
 
+#include "tests/nn/cnn.h"
 #include "tests/nn/helpers.h"
 #include "wafer/models/cnn.h"
 #include "wafer/models/model.h"
 #include "wafer/wafer.h"
 
 using namespace wafer;
+using wafer::testing_nn::Cnn;
 using wafer::testing_nn::contains;
 using wafer::testing_nn::host;
 using wafer::testing_nn::message;
 
 namespace {
-// As docs show it: what users write must compile as it stands.
-struct Cnn : nn::Module {
-  nn::Conv2d conv1{{.in = 3, .out = 32, .kernel = 3, .padding = 1}};
-  nn::Conv2d conv2{{.in = 32, .out = 64, .kernel = 3, .padding = 1}};
-  nn::Linear fc1{64 * 8 * 8, 512}, fc2{512, 10};
-  Cnn() {
-    add("conv1", conv1);
-    add("conv2", conv2);
-    add("fc1", fc1);
-    add("fc2", fc2);
-  }
-
-  Tensor forward(const Tensor& x) {
-    Tensor h = max_pool2d(relu(conv1(x)), 2);
-    h = max_pool2d(relu(conv2(h)), 2);
-    return fc2(relu(fc1(flatten(h, 1))));
-  }
-};
-
 Tensor images(int64_t batch = 64) {
   return make_input({DType::f32, Shape{batch, 3, 32, 32}}, "x");
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "tests/io/helpers.h"
+#include "tests/nn/cnn.h"
 #include "tests/text.h"
 #include "tests/train/helpers.h"
 #include "wafer/op/elementwise.h"
@@ -198,21 +199,9 @@ TEST(Trainer, ScheduleSetsTheRate) {
   EXPECT_EQ(weights(still), weights(one_epoch));
 }
 
-struct Slip : nn::Module {
-  nn::Conv2d conv1{{.in = 3, .out = 32, .kernel = 3, .padding = 1}};
-  nn::Conv2d conv2{{.in = 32, .out = 64, .kernel = 3, .padding = 1}};
-  nn::Linear fc1{64 * 7 * 7, 512}, fc2{512, 10};
-  Slip() {
-    add("conv1", conv1);
-    add("conv2", conv2);
-    add("fc1", fc1);
-    add("fc2", fc2);
-  }
-  Tensor forward(const Tensor& x) {
-    Tensor h = max_pool2d(relu(conv1(x)), 2);
-    h = max_pool2d(relu(conv2(h)), 2);
-    return fc2(relu(fc1(flatten(h, 1))));
-  }
+// Its fc1 expects another size of image.
+struct Slip : testing_nn::Cnn {
+  Slip() : Cnn(64 * 7 * 7) {}
 };
 
 // A set that must not be read.
