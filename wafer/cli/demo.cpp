@@ -32,7 +32,9 @@ select::Choice select_step(models::Model& model, const data::Splits& splits,
 
 void deploy_step(models::Model& model, const data::Splits& splits, const TrainSettings& settings) {
   heading("2. deploy: compile the train step for it");
-  auto artifact = make_trainer(settings, model)->compile_step(splits.train, settings.batch_size);
+  auto artifact = make_trainer(settings, model)
+                      ->compile_step(splits.train, settings.batch_size,
+                                     {.precision = precision_by_name(settings.precision)});
   double flops = 0;
   for (const StepInfo& step : artifact->steps) flops += step.cost.flops;
   std::printf("one graph of %zu steps, %.2f GFLOP, compiled in %s\n", artifact->steps.size(),
