@@ -51,7 +51,8 @@ std::string report(const std::vector<Result>& results) {
   for (const std::string& name : onnx::supported_operators()) operators[name];
   std::ostringstream out;
   out << "# ONNX\n\n"
-         "wafer reads ONNX models of IR versions 3 to 13 and operator sets up to 27. This page is\n"
+         "wafer reads ONNX models of IR versions 3 to 13 and operator sets up to 27, and\n"
+         "[writes](onnx-export.md) sets 17 to 27. This page is\n"
          "made by the conformance tests (`test_conformance --write`), which run the standard's "
          "own\n"
          "test data (the `onnx` 1.22.0 package) through the public import path on the cpu "

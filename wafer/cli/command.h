@@ -90,6 +90,7 @@ void add_train(CommandLine& line);
 void add_infer(CommandLine& line);
 void add_eval(CommandLine& line);
 void add_bench(CommandLine& line);
+void add_export(CommandLine& line);
 void add_data(CommandLine& line);
 void add_doctor(CommandLine& line);
 void add_demo(CommandLine& line);

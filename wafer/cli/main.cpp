@@ -28,6 +28,7 @@ int run(int argc, char** argv) {
   add_infer(line);
   add_eval(line);
   add_bench(line);
+  add_export(line);
   add_data(line);
   add_doctor(line);
   add_demo(line);

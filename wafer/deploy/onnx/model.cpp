@@ -40,7 +40,7 @@ bool available() {
 #else
 namespace {
 [[noreturn]] void throw_absent(const std::string& where) {
-  throw UserError(where, "this build reads no ONNX",
+  throw UserError(where, "this build knows no ONNX",
                   {.hint = "run scripts/setup.sh, which installs protobuf and the ONNX format, and "
                            "build again"});
 }
@@ -51,6 +51,12 @@ bool available() {
 std::shared_ptr<const ModelDef> parse_model(std::span<const uint8_t>, const std::string& where,
                                             const std::filesystem::path&) {
   throw_absent(where);
+}
+void write_model(const std::filesystem::path& path, const ModelDef&, bool) {
+  throw_absent(path.string());
+}
+std::string serialise(const ModelDef& model) {
+  throw_absent(model.where);
 }
 Value read_value(const std::filesystem::path& path, const TypeDef&) {
   throw_absent(path.string());

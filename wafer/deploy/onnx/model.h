@@ -92,6 +92,16 @@ std::shared_ptr<const ModelDef> parse_model(std::span<const uint8_t> bytes,
                                             const std::filesystem::path& folder = {});
 std::shared_ptr<const ModelDef> read_model(const std::filesystem::path& path);
 
+// The inverse of read_model, atomically and with the same bytes for the same model. Tensors of more
+// than 1 KiB lie in a file of external data beside it, PATH.data, where `external_data` asks for it
+// or the file would pass the 2 GiB that a message may have. UserError where the model breaks the
+// standard's rules (see check) or the files cannot be written.
+void write_model(const std::filesystem::path& path, const ModelDef& model,
+                 bool external_data = false);
+
+// The same as bytes, without external data.
+std::string serialise(const ModelDef& model);
+
 // A value from a file of its own (a serialised TensorProto, SequenceProto or OptionalProto), as the
 // tests of the standard keep them; `type` says which.
 Value read_value(const std::filesystem::path& path, const TypeDef& type);

@@ -16,8 +16,6 @@ constexpr Schema schemas[] = {
 #undef OPERATOR
 };
 
-constexpr int64_t newest_opset = 27;
-
 // The letters of schemas.def by Attribute::Kind.
 std::string_view letter(Attribute::Kind kind) {
   switch (kind) {

@@ -6,6 +6,9 @@
 
 namespace wafer::onnx {
 
+// The newest operator set of the default domain that is known.
+inline constexpr int64_t newest_opset = 27;
+
 // One operator of the standard, as schemas.def lists it.
 struct Schema {
   const char* domain;
