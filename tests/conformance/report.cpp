@@ -70,6 +70,9 @@ std::string report(const std::vector<Result>& results) {
         << count.unsupported << " | " << count.wrong << " |\n";
   }
   out << "\nOf the passing tests " << whole << " ran as one compiled graph.\n\n"
+      << "## Training\n\n`wafer train --from model.onnx --data photos/` trains a model further: "
+         "what becomes a parameter\nand what is replaced is in "
+         "[models](models.md#going-on-from-a-model).\n\n"
       << "## Operators\n\nThe tests whose model uses the operator; an operator without tests has "
          "a rule that other tests\nof this project cover, or none do.\n\n"
          "| Operator | Tests | Pass | Unsupported | Wrong |\n|---|---|---|---|---|\n";

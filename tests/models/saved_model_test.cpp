@@ -128,7 +128,7 @@ TEST(SavedModel, RunsToTheSameBits) {
     SCOPED_TRACE(c.model + " " + std::string(data::name(c.about.kind)));
     models::Model model = make(c);
     data::InputSpec input{c.about, {}};
-    models::save_model(folder / "m.safetensors", model, input, "");
+    models::save_model(folder / "m.safetensors", model, input);
     models::SavedModel loaded = models::load_model(folder / "m.safetensors");
     EXPECT_NE(dynamic_cast<nn::GraphModule*>(loaded.model.module.get()), nullptr);
     EXPECT_EQ(loaded.model.name, model.name);
@@ -142,7 +142,7 @@ TEST(SavedModel, RunsToTheSameBits) {
       EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(double)), 0) << batch;
     }
     // What was read can be saved, and is the same file.
-    models::save_model(folder / "again.safetensors", loaded.model, loaded.input, "");
+    models::save_model(folder / "again.safetensors", loaded.model, loaded.input);
     EXPECT_EQ(io::read_file(folder / "again.safetensors", 1 << 24),
               io::read_file(folder / "m.safetensors", 1 << 24));
   }
@@ -180,7 +180,7 @@ TEST(SavedModel, NeedsNoNameThatIsKnownHere) {
   model.name = "unheard";
   model.module = std::make_unique<Unheard>();
   model.spec = models::spec_of(about);
-  models::save_model(folder / "m.safetensors", model, {about, {}}, "");
+  models::save_model(folder / "m.safetensors", model, {about, {}});
   io::SafetensorsFile file(folder / "m.safetensors");
   EXPECT_NE(file.find("wafer.graph.constant.0"), nullptr);
   models::SavedModel loaded = models::load_model(folder / "m.safetensors");
@@ -198,7 +198,7 @@ class Damaged : public ::testing::Test {
  protected:
   void SetUp() override {
     models::Model model = make(cases()[0]);
-    models::save_model(path(), model, {cases()[0].about, {}}, "");
+    models::save_model(path(), model, {cases()[0].about, {}});
     whole_ = io::read_file(path(), 1 << 24);
     io::SafetensorsFile file(path());
     metadata_ = file.metadata();

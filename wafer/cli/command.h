@@ -87,6 +87,7 @@ void add_select(CommandLine& line);
 void add_models(CommandLine& line);
 void add_check(CommandLine& line);
 void add_train(CommandLine& line);
+void add_import(CommandLine& line);
 void add_infer(CommandLine& line);
 void add_eval(CommandLine& line);
 void add_bench(CommandLine& line);

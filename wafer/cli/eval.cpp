@@ -13,13 +13,20 @@ void add_eval(CommandLine& line) {
   };
   auto a = std::make_shared<Arguments>();
   Command command = line.add(
-      "eval", "evaluate a trained run on its test part, or on other data",
+      "eval", "evaluate a run or a saved model on the test part of data",
       "wafer eval runs/cnn-cifar10-1", [a](const Common&) {
-        RunFolder run{a->run};
-        TrainSettings settings =
-            settings_from_json(io::read_text_file(run.config(), 1 << 20), run.config().string());
+        TrainSettings settings;
+        std::filesystem::path model = a->run;
+        if (model.extension() == ".safetensors") {
+          WAFER_REQUIRE(!a->data.empty(), a->run, "evaluate on which data? Give --data");
+        } else {
+          RunFolder run{a->run};
+          settings =
+              settings_from_json(io::read_text_file(run.config(), 1 << 20), run.config().string());
+          model = run.model();
+        }
         if (!a->data.empty()) settings.data = a->data;
-        models::SavedModel saved = models::load_model(run.model());
+        models::SavedModel saved = models::load_model(model);
         data::Splits splits = load_data(settings);
         auto trainer = make_trainer(settings, saved.model);
         bool has_test = !splits.test.empty();
@@ -34,8 +41,8 @@ void add_eval(CommandLine& line) {
         outcome.json = Json::parse(report.json());
         return outcome;
       });
-  command.option("run", a->run, "a run folder").required();
-  command.option("--data", a->data, "evaluate on this data set instead");
+  command.option("run", a->run, "a run folder, or a model.safetensors with --data").required();
+  command.option("--data", a->data, "evaluate on this data set, in place of the run's");
   command.option("--report", a->report, "also write an HTML report to this file");
 }
 

@@ -25,6 +25,7 @@ int run(int argc, char** argv) {
   add_models(line);
   add_check(line);
   add_train(line);
+  add_import(line);
   add_infer(line);
   add_eval(line);
   add_bench(line);

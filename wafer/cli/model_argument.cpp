@@ -1,12 +1,15 @@
 #include "wafer/cli/model_argument.h"
 
 #include "wafer/data/load.h"
+#include "wafer/models/saved_model.h"
 #include "wafer/models/toml.h"
 
 namespace wafer::cli {
 
 void add_model_options(Command& command, ModelArgument& argument) {
-  command.option("model", argument.model, "a named model, or a .toml file that lists layers")
+  command
+      .option("model", argument.model,
+              "a named model, a .toml file that lists layers, or a saved model.safetensors")
       .required();
   command.option("--data", argument.data, "a data set that says what goes in and comes out");
   command.option("--input", argument.input, "shape of one example, such as 3x32x32");
@@ -25,7 +28,9 @@ OpenedModel open_model(const ModelArgument& argument) {
   }
   bool from_file = argument.model.ends_with(".toml");
   OpenedModel opened;
-  if (!argument.data.empty()) {
+  if (argument.model.ends_with(".safetensors")) {
+    opened.model = models::load_model(argument.model).model;
+  } else if (!argument.data.empty()) {
     models::DataSpec spec = models::spec_of(data::load(argument.data).description());
     opened.model = models::create_or_load(argument.model, options, &spec);
   } else if (from_file && !argument.input.empty()) {

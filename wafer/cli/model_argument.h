@@ -12,7 +12,7 @@ namespace wafer::cli {
 
 // The arguments that say which model a command is about.
 struct ModelArgument {
-  std::string model;                 // a name or a .toml file
+  std::string model;                 // a name, a .toml or a .safetensors file
   std::string data;                  // a data set that sets input and outputs; may be empty
   std::string input;                 // "3x32x32"; may be empty
   std::vector<std::string> options;  // "hidden=256"

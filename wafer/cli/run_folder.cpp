@@ -17,7 +17,7 @@
 namespace wafer::cli {
 
 RunFolder new_run_folder(const TrainSettings& settings, const std::string& data_name) {
-  std::string model = std::filesystem::path(settings.model).stem().string();
+  std::string model = model_label(settings);
   for (int n = 1;; ++n) {
     std::filesystem::path path =
         std::filesystem::path("runs") / (model + "-" + data_name + "-" + std::to_string(n));
@@ -108,9 +108,6 @@ Outcome train_and_report(const TrainSettings& settings, const data::Splits& spli
                          models::Model& model, const std::filesystem::path& path, bool resume,
                          const std::vector<eval::Prediction>& selection) {
   FitOptions options = fit_options(settings);
-  // Read now: the file may be edited while the run goes on.
-  std::string toml =
-      settings.model.ends_with(".toml") ? io::read_text_file(settings.model, 1 << 20) : "";
   auto trainer = make_trainer(settings, model);
   check_options(options, &splits.train);
   check_before_reading(*trainer, settings, model, splits);
@@ -126,10 +123,11 @@ Outcome train_and_report(const TrainSettings& settings, const data::Splits& spli
   }
   io::write_file_atomic(run.config(), to_json(settings).dump(2) + "\n");
 
-  std::cerr << "training " << settings.model << " (" << human_count(model.module->parameter_count())
-            << " parameters) on " << splits.description().name << " ("
-            << human_count(splits.train.size()) << " examples) on " << default_device()->info().name
-            << ", " << thread_count() << " threads\n";
+  std::cerr << "training " << model_label(settings) << " ("
+            << human_count(model.module->parameter_count()) << " parameters) on "
+            << splits.description().name << " (" << human_count(splits.train.size())
+            << " examples) on " << default_device()->info().name << ", " << thread_count()
+            << " threads\n";
   FitResult fit = trainer->fit(splits.train, splits.validation, options);
   Outcome outcome;
   outcome.json = fit_json(fit, run.path.string());
@@ -141,7 +139,7 @@ Outcome train_and_report(const TrainSettings& settings, const data::Splits& spli
   }
 
   data::InputSpec input = data::input_spec(splits.train);
-  models::save_model(run.model(), model, input, toml);
+  models::save_model(run.model(), model, input);
   const data::Dataset& evaluated = !splits.test.empty() ? splits.test : splits.validation;
   const char* part = !splits.test.empty() ? "test" : "validation";
   eval::Report report;

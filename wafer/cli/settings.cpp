@@ -7,6 +7,7 @@
 #include "wafer/base/strings.h"
 #include "wafer/data/describe.h"
 #include "wafer/data/registry.h"
+#include "wafer/models/start_from.h"
 #include "wafer/models/summary.h"
 #include "wafer/models/toml.h"
 #include "wafer/optim/optimizer.h"
@@ -18,6 +19,9 @@ namespace {
 // One field: its option and JSON name, where it lies, its help.
 template <class F>
 void each_field(F&& f) {
+  f("from", &TrainSettings::from,
+    "in place of a model: go on from the weights of a model.onnx, a run folder or a "
+    "model.safetensors");
   f("data", &TrainSettings::data, "data set: a known name, or a file or folder");
   f("validation", &TrainSettings::validation, "share of the training part kept for validation");
   f("leave-out", &TrainSettings::leave_out, "fsdd: the speaker who makes the test part");
@@ -76,7 +80,8 @@ TrainSettings settings_from_json(const std::string& text, const std::string& whe
     json.at("option").get_to(settings.model_options);
     json.at("flip").get_to(settings.flip);
     each_field([&](const std::string& name, auto field, const char*) {
-      json.at(name).get_to(settings.*field);
+      // Runs that were started before there was --from have none.
+      if (name != "from" || json.contains(name)) json.at(name).get_to(settings.*field);
     });
     return settings;
   } catch (const Json::exception& error) {
@@ -141,6 +146,10 @@ void check_shapes(const TrainSettings& settings) {
   if (name.empty()) name = data::find("cifar10") ? "cifar10" : "shapes";
   auto description = data::describe(name, {}, load_options(settings));
   if (!description) return;
+  if (!settings.from.empty()) {
+    models::start_from(settings.from, *description, settings.seed);
+    return;
+  }
   models::DataSpec spec = models::spec_of(*description);
   models::Model model = models::create_or_load(
       settings.model, parse_options(settings.model_options), &spec, settings.seed);
@@ -155,10 +164,28 @@ data::Splits load_data(const TrainSettings& settings) {
       {.validation = settings.validation, .test = std::nullopt, .seed = settings.seed});
 }
 
-models::Model make_model(const TrainSettings& settings, const data::Splits& splits) {
-  models::DataSpec spec = models::spec_of(splits.description());
-  return models::create_or_load(settings.model, parse_options(settings.model_options), &spec,
-                                settings.seed);
+models::Model make_model(const TrainSettings& settings, data::Splits& splits) {
+  if (settings.from.empty()) {
+    models::DataSpec spec = models::spec_of(splits.description());
+    return models::create_or_load(settings.model, parse_options(settings.model_options), &spec,
+                                  settings.seed);
+  }
+  models::Start start = models::start_from(settings.from, splits.description(), settings.seed);
+  std::cerr << "going on from " << settings.from << "\n";
+  for (const std::string& note : start.notes) std::cerr << "  " << note << "\n";
+  if (start.normalise) {
+    for (data::Dataset* part : {&splits.train, &splits.validation, &splits.test})
+      if (!part->empty()) *part = part->with(*start.normalise);
+  }
+  return std::move(start.model);
+}
+
+std::string model_label(const TrainSettings& settings) {
+  if (settings.from.empty()) return std::filesystem::path(settings.model).stem().string();
+  std::filesystem::path path = std::filesystem::path(settings.from).lexically_normal();
+  if (path.filename().empty() || path.filename() == "model.safetensors") path = path.parent_path();
+  std::string stem = path.stem().string();
+  return stem.empty() ? "model" : stem;
 }
 
 namespace {

@@ -16,6 +16,7 @@ namespace wafer::cli {
 struct TrainSettings {
   std::string model;
   std::vector<std::string> model_options;  // "key=value"
+  std::string from;                        // a file to go on from, in place of `model`
   std::string data;                        // "" = CIFAR-10 where it is found, else drawn shapes
   double validation = 0;                   // share of the training part
   std::string leave_out;                   // fsdd: the speaker who makes the test part
@@ -55,8 +56,11 @@ void check_shapes(const TrainSettings& settings);
 
 // The data set of the settings, split.
 data::Splits load_data(const TrainSettings& settings);
-// A named model, or one from a .toml file, for this data.
-models::Model make_model(const TrainSettings& settings, const data::Splits& splits);
+// A named model, one from a .toml file, or that of `from`, for this data; what there is to say of
+// the latter goes to standard error. Inputs are then normalised as its weights are used to.
+models::Model make_model(const TrainSettings& settings, data::Splits& splits);
+// What the settings train, for messages and folders: "cnn", or the stem of a file.
+std::string model_label(const TrainSettings& settings);
 std::unique_ptr<Trainer> make_trainer(const TrainSettings& settings, models::Model& model);
 FitOptions fit_options(const TrainSettings& settings);
 

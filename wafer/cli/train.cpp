@@ -35,7 +35,7 @@ void add_train(CommandLine& line) {
             TrainSettings started_with = settings_from_json(
                 io::read_text_file(run.config(), 1 << 20), run.config().string());
             settings = resumed_settings(started_with, settings, a->command);
-          } else if (settings.model.empty()) {
+          } else if (settings.model.empty() && settings.from.empty()) {
             throw UserError(
                 a->run, "holds no run to go on with: there is no config.json",
                 {.hint =
@@ -46,8 +46,13 @@ void add_train(CommandLine& line) {
                           {.hint = "go on with it: wafer train --resume --run " + a->run +
                                    "; or choose another folder"});
         }
-        WAFER_REQUIRE(!settings.model.empty(), "train",
-                      "which model? Give a name (cnn, mlp, ...) or a .toml file");
+        WAFER_REQUIRE(!settings.model.empty() || !settings.from.empty(), "train",
+                      "which model? Give a name (cnn, mlp, ...), a .toml file, or --from with a "
+                      "model.onnx, a run folder or a model.safetensors");
+        WAFER_REQUIRE(
+            settings.from.empty() || (settings.model.empty() && settings.model_options.empty()),
+            "--from", "the file says what the model is; leave out '",
+            settings.model.empty() ? "--option" : settings.model, "'");
         return train_and_report(settings, a->run, a->resume);
       });
   a->command = command;

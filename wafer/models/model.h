@@ -25,6 +25,7 @@ DataSpec spec_of(const data::Description& description);
 struct Model {
   std::string name = {};  // "cnn": also the root of module paths
   Options options = {};   // every option with the value that was used
+  std::string toml = {};  // the text that it was made from, where it was made from one
   std::unique_ptr<nn::UnaryModule> module;
   // module: [batch, input...] -> [batch, outputs], or [batch, length, outputs] for next_token.
   DataSpec spec;

@@ -60,8 +60,8 @@ Graph saved_graph(const Model& model) {
                          {model.spec.input.dtype, Shape(dims)});
 }
 
-void save_model(const std::filesystem::path& path, const Model& model, const data::InputSpec& input,
-                const std::string& toml) {
+void save_model(const std::filesystem::path& path, const Model& model,
+                const data::InputSpec& input) {
   GraphText graph = write_graph(saved_graph(model));
   std::vector<NamedMemory> tensors;
   auto add = [&](const std::string& name, const Tensor& tensor) {
@@ -77,7 +77,7 @@ void save_model(const std::filesystem::path& path, const Model& model, const dat
       {"parameters", std::to_string(model.module->named_parameters().size())},
       {"model", model.name},
       {"options", nlohmann::json(model.options).dump()},
-      {"toml", toml},
+      {"toml", model.toml},
       {"input", input.to_json()}};
   write_tensor_file(path, tensors, metadata);
 }
@@ -99,6 +99,7 @@ SavedModel load_model(const std::filesystem::path& path) {
   data::InputSpec input = data::InputSpec::from_json(text("input"), where);
   Model model;
   model.name = text("model");
+  model.toml = text("toml");
   model.spec = spec_of(input.description);
   size_t parameters = 0;
   try {

@@ -16,9 +16,8 @@ Graph saved_graph(const Model& model);
 // A model in one file: a safetensors file whose tensors are the weights under PyTorch's names, and
 // whose metadata holds the graph (op/graph_json.h), how inputs are prepared, and, to be read by
 // people, the model's name with its options or its TOML text. Data only: reading it runs no code.
-// `toml`: the text that the model was made from; empty for a model by name.
-void save_model(const std::filesystem::path& path, const Model& model, const data::InputSpec& input,
-                const std::string& toml = "");
+void save_model(const std::filesystem::path& path, const Model& model,
+                const data::InputSpec& input);
 
 struct SavedModel {
   Model model;  // its module is an nn::GraphModule: the class it was trained as is not needed

@@ -177,6 +177,7 @@ Model from_toml_text(const std::string& text, const std::string& where, const Da
   check_output(y, model.spec, str(where, ":", layer_tables.back()->source().begin.line));
   body->initialise(seed);
   model.module = std::move(body);
+  model.toml = text;
   return model;
 }
 

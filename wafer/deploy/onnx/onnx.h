@@ -35,6 +35,19 @@ class Session {
     std::vector<std::string> names;  // the initializers' names
   };
   WeightedGraph graph_with_weights(const std::vector<Type>& inputs) const;
+  // The model to be trained, for a batch of any size (the symbol `batch`). Parameters are the f32
+  // initializers and constants that layers multiply by or add; running means and variances of batch
+  // norms, and what inputs are normalised by, are buffers; all else stays constant. Batch norm and
+  // dropout stay as in inference.
+  struct TrainableGraph {
+    Graph graph;            // inputs: parameters, buffers, the batch; outputs: the model's
+    size_t parameters = 0;  // how many of the inputs
+    std::map<std::string, Tensor> values;  // of parameters and buffers, by the inputs' names
+    std::vector<std::string> notes;        // what a user should know: lines
+  };
+  // `example`: one input without its batch, f32 or i64. UserError where the model takes another
+  // number, type or shape of inputs, holds nothing to train, or is only for one size of batch.
+  TrainableGraph trainable_graph(const Type& example) const;
   // The types for graph(): dimensions as the file states them, symbols taken from `dims` ("batch"
   // to 8) or, without an entry, `otherwise`. UserError for inputs that are no tensors of numbers.
   std::vector<Type> input_types(const std::map<std::string, int64_t>& dims,
