@@ -66,12 +66,23 @@ def random_input(info, batch, generator, most):
     return generator.standard_normal(shape, dtype=numpy.float32)
 
 
+def fill_zeros(model, generator):
+    """Weights that begin as 0, as ViT's last layer does, would make the comparison void."""
+    for weight in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(weight)
+        if array.dtype == numpy.float32 and array.size > 1 and not array.any():
+            values = generator.standard_normal(array.shape, dtype=numpy.float32) * 0.05
+            weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+
+
 def check_model(wafer, name, opset, folder, generator):
     path = folder / "model.onnx"
     run(wafer, "export", name, "--onnx", path, "--opset", opset)
     model = onnx.load(str(path))
     if opset <= onnx.defs.onnx_opset_version():
         onnx.checker.check_model(str(path), full_check=True)
+    fill_zeros(model, generator)
+    onnx.save(model, str(path))
     session = session_of(path)
     info = session.get_inputs()[0]
     worst = 0.0
@@ -80,6 +91,8 @@ def check_model(wafer, name, opset, folder, generator):
         numpy.save(folder / "x.npy", x)
         run(wafer, "infer", path, folder / "x.npy", "--output", folder)
         expected = numpy.load(folder / "output.npy")
+        if not expected.any():
+            raise RuntimeError("all outputs are 0")
         worst = max(worst, relative_error(session.run(None, {info.name: x})[0], expected))
     return worst, len(model.graph.node)
 
@@ -103,8 +116,7 @@ def check_models(wafer, names, opsets, generator):
 
 # What the standard leaves open or ONNX Runtime does in a way of its own: casts of numbers that the
 # integer type cannot hold, integer products beyond 64 bits, division of integers by 0, empty sums.
-LEFT_OPEN = ("cast 'to ", "reduce_prod '", "remainder '257 and 257'", "div '257 and 257'",
-             "matmul '3x0 by 0x2'", "scan 'of no steps'")
+LEFT_OPEN = ("cast 'to ", "reduce_prod '", "matmul '3x0 by 0x2'", "scan 'of no steps'")
 LACKS = ("NOT_IMPLEMENTED", "Could not find an implementation", "does not support double",
          "data type is not supported")
 EPSILON = {"f64": 2.0**-52, "f32": 2.0**-23, "f16": 2.0**-10, "bf16": 2.0**-7}
@@ -138,7 +150,8 @@ def check_ops(program, opsets):
                     if any(text in str(problem) for text in LACKS):
                         kind = "no kernel in ONNX Runtime"
                     else:
-                        kind = "left open" if label.startswith(LEFT_OPEN) else "failed"
+                        is_open = label.startswith(LEFT_OPEN) or "modulo by zero" in str(problem)
+                        kind = "left open" if is_open else "failed"
                     counts[kind] += 1
                     notes[kind].append(f"{label}: {str(problem)[:240]}")
                     continue
