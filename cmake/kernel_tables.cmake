@@ -1,7 +1,11 @@
 # Makes one table per kernel backend: a line `WAFER_KERNEL(op)` in backend/<name>/*.cpp puts the op
 # in it. The table is made at build time from the files' text, so a new kernel is one file and
 # nothing else.
-foreach(backend reference cpu)
+set(kernel_backends reference cpu)
+if(WAFER_OPENCL)
+  list(APPEND kernel_backends opencl)
+endif()
+foreach(backend ${kernel_backends})
   file(GLOB_RECURSE kernel_sources CONFIGURE_DEPENDS
     "${CMAKE_SOURCE_DIR}/wafer/backend/${backend}/*.cpp")
   if(NOT dnnl_FOUND)

@@ -24,8 +24,8 @@ TEST(CPrinter, AKernelReadsAsItsProgram) {
   EXPECT_EQ(printed.source,
             "WF_KERNEL shifted(const WF_GLOBAL float* in0, const WF_GLOBAL float* in1, const "
             "WF_GLOBAL float* in2, WF_GLOBAL float* out0) {\n"
-            "  for (WF_I64 i = WF_FIRST; i < 12; i += WF_STRIDE) {\n"
-            "    WF_I64 d1 = i / 1 % 3;\n"
+            "  WF_LOOP(i, 12) {\n"
+            "    WF_INDEX d1 = i / 1 % 3;\n"
             "    float v0 = in0[i];\n"
             "    float v1 = in1[d1 * 1];\n"
             "    float v2 = v0 + v1;\n"

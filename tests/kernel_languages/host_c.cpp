@@ -21,8 +21,8 @@ using namespace std;
 #define WF_KERNEL extern "C" void
 #define WF_FUNCTION [[maybe_unused]] static inline
 #define WF_GLOBAL
-#define WF_FIRST 0
-#define WF_STRIDE 1
+#define WF_INDEX long
+#define WF_LOOP(i, n) for (long i = 0; i < (n); ++i)
 static inline float wf_f32(unsigned int bits) { float x; memcpy(&x, &bits, 4); return x; }
 static inline unsigned int wf_bits(float x) {
   unsigned int bits;

@@ -32,7 +32,8 @@ uint64_t run_seed();
 
 // Devices that every machine has: those that docs/support.md shows.
 std::vector<std::shared_ptr<Device>> host_devices();
-// All devices but the reference.
+// The device that WAFER_TEST_DEVICE names (none where it is absent); without that all but the
+// reference and OpenCL's, whose kernels are long to compile.
 std::vector<std::shared_ptr<Device>> tested_devices();
 
 // docs/support.md as it should be.

@@ -1,6 +1,10 @@
+#include <functional>
 #include <map>
 
 #include "tests/op/run.h"
+#ifdef WAFER_OPENCL
+#include "wafer/backend/opencl/support.h"
+#endif
 #include "wafer/base/strings.h"
 #include "wafer/op/op.h"
 
@@ -40,14 +44,33 @@ std::string dtype_names(const std::vector<DType>& dtypes, const std::vector<DTyp
   return join(names, " ");
 }
 
-std::string support_of(const Target& target, const OpDef& op, const std::vector<DType>& claimed) {
+// A column of the matrix. That of opencl needs no device: it is what one with f64 runs.
+struct Column {
+  std::string name;
+  std::function<Support(const Node&)> supports;
+};
+
+std::vector<Column> columns() {
+  std::vector<Column> result;
+  for (const auto& device : host_devices()) {
+    result.push_back({device->info().name,
+                      [device](const Node& node) { return device->target().supports(node); }});
+  }
+#ifdef WAFER_OPENCL
+  result.push_back(
+      {"opencl", [](const Node& node) { return opencl::supports(node, "opencl", {}); }});
+#endif
+  return result;
+}
+
+std::string support_of(const Column& column, const OpDef& op, const std::vector<DType>& claimed) {
   std::vector<DType> supported;
   auto found = sampled().nodes.find(op.name);
   for (DType dtype : claimed) {
     if (found == sampled().nodes.end() || !found->second.count(dtype)) continue;
     const auto& nodes = found->second.at(dtype);
     bool all = std::all_of(nodes.begin(), nodes.end(), [&](const Node* node) {
-      return static_cast<bool>(target.supports(*node));
+      return static_cast<bool>(column.supports(*node));
     });
     if (all) supported.push_back(dtype);
   }
@@ -71,8 +94,8 @@ std::string support_matrix() {
       "the op has one; parts: through its decomposition.\n\n"
       "| op | kind | dtypes | gradient |";
   std::string rule = "| --- | --- | --- | --- |";
-  for (const auto& device : host_devices()) {
-    text += " " + device->info().name + " |";
+  for (const Column& column : columns()) {
+    text += " " + column.name + " |";
     rule += " --- |";
   }
   text += "\n" + rule + "\n";
@@ -82,8 +105,7 @@ std::string support_matrix() {
     text += str("| ", op->name, " | ", op->is_primitive() ? "primitive" : "composite", " | ",
                 dtype_names(claimed, {}), " | ",
                 op->vjp ? "own" : (op->decompose ? "parts" : "none"), " |");
-    for (const auto& device : host_devices())
-      text += " " + support_of(device->target(), *op, claimed) + " |";
+    for (const Column& column : columns()) text += " " + support_of(column, *op, claimed) + " |";
     text += "\n";
   }
   return text;

@@ -3,26 +3,38 @@
 #include "wafer/backend/cpu/cpu.h"
 #include "wafer/backend/null/null.h"
 #include "wafer/backend/reference/reference.h"
+#ifdef WAFER_OPENCL
+#include "wafer/backend/opencl/opencl.h"
+#endif
 #include "wafer/runtime/registry.h"
 
 namespace wafer {
 
 namespace {
-// Backends that this version has no code for, so that who asks for one hears why.
-std::vector<Backend> not_built() {
+// A backend that this version has no code for, so that who asks for it hears why.
+Backend no_cuda() {
   bool nvidia_driver = ::access("/dev/nvidiactl", F_OK) == 0;
-  return {{"cuda",
-           {},
-           nvidia_driver ? "an NVIDIA driver is here, but this version has no cuda backend"
-                         : "no NVIDIA driver is here, and this version has no cuda backend"},
-          {"opencl", {}, "this version has no opencl backend"}};
+  return {"cuda",
+          {},
+          nvidia_driver ? "an NVIDIA driver is here, but this version has no cuda backend"
+                        : "no NVIDIA driver is here, and this version has no cuda backend"};
 }
+
+#ifdef WAFER_OPENCL
+constexpr auto find_opencl = opencl::find_backend;
+#else
+Backend find_opencl() {
+  return {"opencl", {}, "wafer was built without it: CMake found no OpenCL headers"};
+}
+#endif
 }  // namespace
 
-std::vector<Backend> find_backends() {
-  std::vector<Backend> found{cpu::find_backend(), reference::find_backend(), null::find_backend()};
-  for (Backend& backend : not_built()) found.push_back(std::move(backend));
-  return found;
+std::vector<BackendEntry> backend_table() {
+  return {{"cpu", cpu::find_backend},
+          {"reference", reference::find_backend},
+          {"null", null::find_backend},
+          {"cuda", no_cuda},
+          {"opencl", find_opencl}};
 }
 
 }  // namespace wafer

@@ -19,8 +19,9 @@ constexpr std::array variables = {
     EnvironmentVariable{"WAFER_DEVICE", "the default device, for example cpu or reference"},
     EnvironmentVariable{
         "WAFER_DATA", "folder that holds the data sets, searched before data/ and ../shared/data"},
-    EnvironmentVariable{"WAFER_CACHE",
-                        "folder of decoded data and measured peaks; default: ~/.cache/wafer"},
+    EnvironmentVariable{
+        "WAFER_CACHE",
+        "folder of decoded data, measured peaks and compiled kernels; default: ~/.cache/wafer"},
     EnvironmentVariable{"WAFER_ISA", "cap the cpu device's own kernels: portable, avx2 or avx512"},
     EnvironmentVariable{"NO_COLOR", "when set, no colour and no redrawn progress line"},
 };

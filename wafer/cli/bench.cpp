@@ -31,7 +31,7 @@ Graph frozen_graph(const Objective& objective, const Type& input, Precision prec
   auto take = [&](const Tensor& value) {
     value.eval();
     weights.push_back(device->allocate(value.type().bytes()));
-    device->copy_from_host(value.storage()->data(), *weights.back(), value.type().bytes());
+    copy_to_device(*device, *value.storage(), *weights.back(), value.type().bytes());
   };
   for (const auto& slot : objective.module->named_parameters()) take(*slot.value);
   for (const auto& slot : objective.module->named_buffers()) take(*slot.value);

@@ -2,6 +2,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "wafer/base/cache_folder.h"
 #include "wafer/base/env.h"
 #include "wafer/base/process.h"
 #include "wafer/base/strings.h"
@@ -104,7 +105,7 @@ Check check_threads() {
 }
 
 Check check_cache() {
-  fs::path folder = select::cache_folder();
+  fs::path folder = cache_folder();
   if (folder.empty()) {
     return {"cache", Status::warn, "no folder: neither WAFER_CACHE nor HOME is set",
             "set WAFER_CACHE; until then data is decoded and the device measured each time"};

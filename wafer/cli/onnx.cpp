@@ -173,7 +173,7 @@ Graph onnx_graph(const std::string& path, int64_t batch, Precision precision) {
   std::vector<std::shared_ptr<Storage>> weights;
   for (const Tensor& weight : weighted.weights) {
     weights.push_back(device->allocate(weight.type().bytes()));
-    device->copy_from_host(weight.storage()->data(), *weights.back(), weight.type().bytes());
+    copy_to_device(*device, *weight.storage(), *weights.back(), weight.type().bytes());
   }
   return freeze(weighted.graph, weights, *device, precision);
 }

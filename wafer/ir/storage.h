@@ -12,16 +12,22 @@ class Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
+  // An address; of memory that is not on the host it only stands for a place there.
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   // True when data() may be read by the CPU as it is.
   bool on_host() const { return on_host_; }
+  // Copies the first `bytes` bytes to host memory, once what writes them is done.
+  virtual void read(void* to, size_t bytes) const;
 
  protected:
   void* data_;
   size_t bytes_;
   bool on_host_;
 };
+
+// The memory itself where it is on the host, else a copy there.
+std::shared_ptr<Storage> on_host(const std::shared_ptr<Storage>& storage);
 
 // Uninitialised host memory, 64-byte aligned, padded to whole cache lines. UserError when there is
 // not enough.

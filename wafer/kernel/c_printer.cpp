@@ -8,6 +8,38 @@
 
 namespace wafer::kernel {
 
+std::string_view storage_type(DType dtype) {
+  switch (dtype) {
+    case DType::f64: return "double";
+    case DType::f32: return "float";
+    case DType::f16:
+    case DType::bf16:
+    case DType::u16: return "unsigned short";
+    case DType::i64: return "WF_I64";
+    case DType::i32: return "int";
+    case DType::i16: return "short";
+    case DType::i8: return "signed char";
+    case DType::u64: return "WF_U64";
+    case DType::u32: return "unsigned int";
+    case DType::u8:
+    case DType::boolean: return "unsigned char";
+    default: throw InternalError(str("no kernel language computes on ", dtype));
+  }
+}
+
+std::string load_text(DType dtype, std::string_view pointer, std::string_view at) {
+  if (dtype == DType::bf16) return str("wf_from_bf16(", pointer, "[", at, "])");
+  if (dtype == DType::f16) return str("WF_LOAD_F16(", pointer, ", ", at, ")");
+  return str(pointer, "[", at, "]");
+}
+
+std::string store_text(DType dtype, std::string_view pointer, std::string_view at,
+                       std::string_view value) {
+  if (dtype == DType::bf16) return str(pointer, "[", at, "] = wf_to_bf16(", value, ")");
+  if (dtype == DType::f16) return str("WF_STORE_F16(", pointer, ", ", at, ", ", value, ")");
+  return str(pointer, "[", at, "] = (", storage_type(dtype), ")", value);
+}
+
 namespace {
 // Functions that all languages share, over the words of the prelude. Integers wrap around; a
 // division by zero gives 0; a remainder has the divisor's sign; maximum and minimum keep NaN.
@@ -100,25 +132,6 @@ std::string_view suffix(Compute compute) {
   return names[static_cast<size_t>(compute)];
 }
 
-std::string_view storage_type(DType dtype) {
-  switch (dtype) {
-    case DType::f64: return "double";
-    case DType::f32: return "float";
-    case DType::f16:
-    case DType::bf16:
-    case DType::u16: return "unsigned short";
-    case DType::i64: return "WF_I64";
-    case DType::i32: return "int";
-    case DType::i16: return "short";
-    case DType::i8: return "signed char";
-    case DType::u64: return "WF_U64";
-    case DType::u32: return "unsigned int";
-    case DType::u8:
-    case DType::boolean: return "unsigned char";
-    default: throw InternalError(str("no kernel language computes on ", dtype));
-  }
-}
-
 std::string hexadecimal(uint64_t bits) {
   char text[32];
   std::snprintf(text, sizeof text, "0x%llxu", static_cast<unsigned long long>(bits));
@@ -136,13 +149,13 @@ bool uses_f64(const Program& program) {
 
 class Printer {
  public:
-  Printer(const Program& program, const std::string& name)
-      : program_(program), result_{.name = name} {}
+  Printer(const Program& program, const std::string& name, Arguments arguments)
+      : program_(program), arguments_(arguments), result_{.name = name} {}
 
   PrintedKernel run() {
     result_.f64 = uses_f64(program_);
     std::string body = loop();
-    result_.source = str(signature(), " {\n", body, "}\n");
+    result_.source = str(signature(), " {\n", pointers_, body, "}\n");
     return std::move(result_);
   }
 
@@ -154,20 +167,27 @@ class Printer {
       if (std::find(inputs.begin(), inputs.end(), access.input) != inputs.end()) continue;
       inputs.push_back(access.input);
       arguments.push_back(
-          str("const WF_GLOBAL ", storage_type(access.dtype), "* in", access.input));
+          argument(str("const WF_GLOBAL ", storage_type(access.dtype)), str("in", access.input)));
     }
     for (size_t i = 0; i < program_.outputs.size(); ++i) {
       if (program_.outputs[i].value < 0) continue;
       result_.outputs.push_back(static_cast<int>(i));
-      arguments.push_back(str("WF_GLOBAL ", storage_type(program_.outputs[i].dtype), "* out", i));
+      arguments.push_back(
+          argument(str("WF_GLOBAL ", storage_type(program_.outputs[i].dtype)), str("out", i)));
     }
     return str("WF_KERNEL ", result_.name, "(", join(arguments, ", "), ")");
   }
 
+  std::string argument(const std::string& type, const std::string& name) {
+    if (arguments_ == Arguments::pointers) return str(type, "* ", name);
+    pointers_ +=
+        str("  ", type, "* ", name, " = (", type, "*)(", name, "_buffer + ", name, "_at);\n");
+    return str("WF_GLOBAL unsigned char* ", name, "_buffer, WF_I64 ", name, "_at");
+  }
+
   std::string loop() {
     if (program_.elements() == 0) return "";
-    std::string text = str("  for (WF_I64 i = WF_FIRST; i < ", program_.elements(),
-                           "; i += WF_STRIDE) {\n", coordinates());
+    std::string text = str("  WF_LOOP(i, ", program_.elements(), ") {\n", coordinates());
     for (size_t v = 0; v < program_.instructions.size(); ++v) {
       const Instruction& instruction = program_.instructions[v];
       text +=
@@ -191,7 +211,7 @@ class Printer {
     int64_t below = 1;
     for (size_t d = program_.sizes.size(); d-- > 0;) {
       if (needed[d])
-        text += str("    WF_I64 d", d, " = i / ", below, " % ", program_.sizes[d], ";\n");
+        text += str("    WF_INDEX d", d, " = i / ", below, " % ", program_.sizes[d], ";\n");
       below *= program_.sizes[d];
     }
     return text;
@@ -207,16 +227,11 @@ class Printer {
   }
 
   std::string load(const Access& access) const {
-    std::string pointer = str("in", access.input), at = index(access);
-    if (access.dtype == DType::bf16) return str("wf_from_bf16(", pointer, "[", at, "])");
-    if (access.dtype == DType::f16) return str("WF_LOAD_F16(", pointer, ", ", at, ")");
-    return str(pointer, "[", at, "]");
+    return load_text(access.dtype, str("in", access.input), index(access));
   }
 
   static std::string store(const Output& output, size_t i) {
-    if (output.dtype == DType::bf16) return str("out", i, "[i] = wf_to_bf16(v", output.value, ")");
-    if (output.dtype == DType::f16) return str("WF_STORE_F16(out", i, ", i, v", output.value, ")");
-    return str("out", i, "[i] = (", storage_type(output.dtype), ")v", output.value);
+    return store_text(output.dtype, str("out", i), "i", str("v", output.value));
   }
 
   static std::string operand(const Instruction& instruction, size_t k) {
@@ -395,6 +410,8 @@ class Printer {
   }
 
   const Program& program_;
+  Arguments arguments_;
+  std::string pointers_;  // declarations from buffers and offsets
   PrintedKernel result_;
 };
 }  // namespace
@@ -405,8 +422,8 @@ std::string print_prelude(const Dialect& dialect, bool f64) {
   return f64 ? text + with_type(floating, "double") : text;
 }
 
-PrintedKernel print_kernel(const Program& program, const std::string& name) {
-  return Printer(program, name).run();
+PrintedKernel print_kernel(const Program& program, const std::string& name, Arguments arguments) {
+  return Printer(program, name, arguments).run();
 }
 
 }  // namespace wafer::kernel

@@ -10,8 +10,9 @@
 namespace wafer::kernel {
 
 // What a prelude has to define. Types WF_I64 and WF_U64 (64 bits wide); WF_KERNEL before a kernel's
-// name, WF_FUNCTION before a helper's, WF_GLOBAL before a pointed-to type; WF_FIRST and WF_STRIDE,
-// the first index of this work item and the number of work items, as WF_I64; WF_F32(bits) and
+// name, WF_FUNCTION before a helper's, WF_GLOBAL before a pointed-to type; WF_INDEX, an
+// integer for indices of elements; WF_LOOP(i, n), a loop over those i below n that are this work
+// item's; WF_F32(bits) and
 // WF_F64(bits), the number with those bits; WF_LOAD_F16(pointer, i) and WF_STORE_F16(pointer, i, x)
 // through unsigned short storage, rounding to nearest even; WF_FROM_BITS and WF_TO_BITS between
 // float and unsigned int. Functions of C's <math.h> under their names without suffix.
@@ -34,9 +35,22 @@ struct PrintedKernel {
 // What stands before kernels in a source: the dialect's words and the functions that all share.
 std::string print_prelude(const Dialect& dialect, bool f64);
 
+// How a kernel is given its inputs and outputs: as pointers to their elements, or as pairs of a
+// pointer to a buffer's first byte and an offset in bytes (WF_I64), where a value may lie anywhere
+// in a buffer but only buffers can be passed.
+enum class Arguments { pointers, buffers_and_offsets };
+
 // A kernel that runs the whole iteration space with any number of work items in one dimension. It
 // computes as the CPU's interpreter does, but for the last bits of transcendental functions.
 // InternalError for a program over 4-bit or 8-bit floats, which nothing computes on.
-PrintedKernel print_kernel(const Program& program, const std::string& name);
+PrintedKernel print_kernel(const Program& program, const std::string& name,
+                           Arguments arguments = Arguments::pointers);
+
+// The type that a kernel has for an element in memory, and an expression for the number that
+// element `at` of a pointer is, and a statement that stores one.
+std::string_view storage_type(DType dtype);
+std::string load_text(DType dtype, std::string_view pointer, std::string_view at);
+std::string store_text(DType dtype, std::string_view pointer, std::string_view at,
+                       std::string_view value);
 
 }  // namespace wafer::kernel

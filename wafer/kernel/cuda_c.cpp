@@ -11,8 +11,10 @@ const Dialect cuda_c = {.name = "CUDA C++",
 #define WF_KERNEL extern "C" __global__ void
 #define WF_FUNCTION inline __device__
 #define WF_GLOBAL
-#define WF_FIRST ((long long)blockIdx.x * blockDim.x + threadIdx.x)
-#define WF_STRIDE ((long long)gridDim.x * blockDim.x)
+#define WF_INDEX long long
+#define WF_LOOP(i, n)                                                                 \
+  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < (long long)(n); \
+       i += (long long)gridDim.x * blockDim.x)
 #define WF_F32(bits) __uint_as_float(bits)
 #define WF_FROM_BITS(bits) __uint_as_float(bits)
 #define WF_TO_BITS(x) __float_as_uint(x)

@@ -10,8 +10,19 @@ const Dialect opencl_c = {.name = "OpenCL C",
 #define WF_KERNEL __kernel void
 #define WF_FUNCTION inline
 #define WF_GLOBAL __global
-#define WF_FIRST ((long)get_global_id(0))
-#define WF_STRIDE ((long)get_global_size(0))
+#define WF_INDEX int
+#ifdef WF_CONTIGUOUS  // on CPUs: a stretch of neighbours for each work item, which vectorises
+inline int wf_part(int part, int n) {
+  int size = (int)get_global_size(0);
+  return (int)min((long)part * ((n + size - 1) / size), (long)n);
+}
+#define WF_LOOP(i, n)                                                                    \
+  for (int i = wf_part((int)get_global_id(0), n), i##_end = wf_part((int)get_global_id(0) + 1, n); \
+       i < i##_end; ++i)
+#else
+#define WF_LOOP(i, n) \
+  for (int i = (int)get_global_id(0); i < (n); i += (int)get_global_size(0))
+#endif
 #define WF_F32(bits) as_float((uint)(bits))
 #define WF_FROM_BITS(bits) as_float(bits)
 #define WF_TO_BITS(x) as_uint(x)

@@ -21,10 +21,12 @@ void export_onnx(const std::filesystem::path& path, const Model& model,
 
 void export_weights(const std::filesystem::path& path, const Model& model) {
   std::vector<NamedMemory> tensors;
+  std::vector<std::shared_ptr<Storage>> memory;
   nn::StateDict state = model.module->state_dict();
   for (const auto& [name, tensor] : state) {
     tensor.eval();
-    tensors.push_back({name, tensor.type(), tensor.storage()->data()});
+    memory.push_back(on_host(tensor.storage()));
+    tensors.push_back({name, tensor.type(), memory.back()->data()});
   }
   write_tensor_file(path, tensors, {{"format", "pt"}});
 }

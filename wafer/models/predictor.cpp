@@ -18,7 +18,7 @@ Predictor::Predictor(Model& model, std::shared_ptr<Device> device, Precision pre
     value.eval();
     size_t bytes = value.type().bytes();
     weights_.push_back(device_->allocate(bytes));
-    device_->copy_from_host(value.storage()->data(), *weights_.back(), bytes);
+    copy_to_device(*device_, *value.storage(), *weights_.back(), bytes);
   };
   for (const auto& slot : model.module->named_parameters()) take(*slot.value);
   for (const auto& slot : model.module->named_buffers()) take(*slot.value);

@@ -64,9 +64,11 @@ void save_model(const std::filesystem::path& path, const Model& model,
                 const data::InputSpec& input) {
   GraphText graph = write_graph(saved_graph(model));
   std::vector<NamedMemory> tensors;
+  std::vector<std::shared_ptr<Storage>> memory;
   auto add = [&](const std::string& name, const Tensor& tensor) {
     tensor.eval();
-    tensors.push_back({name, tensor.type(), tensor.storage()->data()});
+    memory.push_back(on_host(tensor.storage()));
+    tensors.push_back({name, tensor.type(), memory.back()->data()});
   };
   nn::StateDict state = model.module->state_dict();
   for (const auto& [name, tensor] : state) add(name, tensor);

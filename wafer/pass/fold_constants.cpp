@@ -21,6 +21,7 @@ enum class Source {
 
 Source source_of(const Node& node, const std::unordered_map<const Node*, Source>& sources) {
   if (node.is(op::input)) return Source::inputs;
+  if (node.is(op::constant) && !node.values[0]->on_host()) return Source::inputs;
   if (node.is(op::constant))
     return node.outputs[0].elements() == 1 ? Source::scalars : Source::tables;
   for (const Type& type : node.outputs) {

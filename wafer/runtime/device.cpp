@@ -1,6 +1,30 @@
 #include "wafer/runtime/device.h"
 
+#include <cstring>
+
+#include "wafer/runtime/kernel.h"
+
 namespace wafer {
+
+void StepMemory::copy(void* to, const void* from, size_t bytes) const {
+  if (to != from && bytes > 0) std::memmove(to, from, bytes);
+}
+
+void StepMemory::read(void* to, const void* from, size_t bytes) const {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
+const StepMemory& host_memory() {
+  static const StepMemory memory;
+  return memory;
+}
+
+void copy_to_device(Device& device, const Storage& from, Storage& to, size_t bytes) {
+  if (from.on_host()) return device.copy_from_host(from.data(), to, bytes);
+  std::vector<std::byte> staged(bytes);
+  from.read(staged.data(), bytes);
+  device.copy_from_host(staged.data(), to, bytes);
+}
 
 std::vector<std::shared_ptr<Storage>> execute(Device& device, const Artifact& artifact,
                                               std::span<const std::shared_ptr<Storage>> inputs,

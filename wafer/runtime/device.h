@@ -9,13 +9,13 @@
 
 namespace wafer {
 
-// Called after each step of a run, in order: the step's index, its seconds, and its outputs when
-// they lie in host memory. Observed runs are slower.
+// Called after each step of a run, in order: the step's index, its seconds, and what gives its
+// outputs in host memory (null for unused ones) until the call ends. Observed runs are slower.
 struct StepResult {
   size_t step;
   double seconds;
   const Node& node;
-  std::span<void* const> outputs;
+  std::function<const void*(size_t output)> output;
 };
 using RunObserver = std::function<void(const StepResult&)>;
 
@@ -23,8 +23,9 @@ struct DeviceInfo {
   std::string name;         // "cpu", "cuda:0"
   std::string description;  // "AMD EPYC, 2 threads, avx512"
   int threads = 1;
-  size_t memory_bytes = 0;  // what the device has in all
-  bool fast_bf16 = false;   // it multiplies bf16 in hardware, faster than f32
+  size_t memory_bytes = 0;   // what the device has in all
+  bool fast_bf16 = false;    // it multiplies bf16 in hardware, faster than f32
+  bool is_host_cpu = false;  // it is the CPU that the cpu device runs on, by another way
 };
 
 // What can run here: owns memory and runs artifacts of its target.
@@ -46,6 +47,9 @@ class Device {
   // Gives memory back that is kept for later runs.
   virtual void trim() {}
 };
+
+// Copies a value from wherever it lies to the device's memory.
+void copy_to_device(Device& device, const Storage& from, Storage& to, size_t bytes);
 
 // Allocates the outputs (or takes over inputs as the artifact's alias says) and runs.
 std::vector<std::shared_ptr<Storage>> execute(Device& device, const Artifact& artifact,

@@ -1,5 +1,7 @@
 #pragma once
+#include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -7,6 +9,29 @@
 #include "wafer/runtime/artifact.h"
 
 namespace wafer {
+
+// How a program moves and looks at the memory that its steps work on. This one is the host's own;
+// a backend with other memory derives from it, and steps see addresses that only stand for places
+// there, which may be calculated with but not be read through.
+class StepMemory {
+ public:
+  virtual ~StepMemory() = default;
+  virtual bool on_host() const { return true; }
+  // In order with the steps around it; the ranges may overlap.
+  virtual void copy(void* to, const void* from, size_t bytes) const;
+  // Reads to the host what the steps so far have made.
+  virtual void read(void* to, const void* from, size_t bytes) const;
+  // Waits for the steps so far. Gives the seconds that the device worked since the last call, where
+  // it measures them.
+  virtual std::optional<double> finish_step() const { return std::nullopt; }
+};
+const StepMemory& host_memory();
+
+// What a backend shares among the kernels of one program while it is made.
+class KernelSession {
+ public:
+  virtual ~KernelSession() = default;
+};
 
 // Memory of one run of one step. Pointers of unused outputs are null.
 struct StepArgs {
@@ -34,6 +59,8 @@ struct KernelContext {
   std::vector<bool> output_used;  // unused outputs need not be computed
   size_t scratch_bytes = 0;       // set by the kernel: scratch it needs in a run
   std::string kernel = "own";     // set by the kernel: what computes the node
+  const StepMemory& memory = host_memory();
+  KernelSession* session = nullptr;
 };
 
 // Makes a step for a node whose inputs and outputs have static shapes.

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
-#include "wafer/base/env.h"
+#include "wafer/base/cache_folder.h"
 #include "wafer/base/log.h"
 #include "wafer/io/file.h"
 
@@ -18,14 +18,8 @@ namespace fs = std::filesystem;
 
 // One file a key; empty where there is no folder to keep it in.
 fs::path file_of(const std::string& key) {
-  fs::path folder;
-  if (auto cache = environment("WAFER_CACHE")) {
-    folder = *cache;
-  } else if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-    folder = fs::path(home) / ".cache" / "wafer";
-  } else {
-    return {};
-  }
+  fs::path folder = cache_folder();
+  if (folder.empty()) return {};
   std::string name = "peaks-";
   for (char c : key) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return folder / (name + ".json");

@@ -65,7 +65,4 @@ void keep_calibration(const Calibration& calibration);
 void save_calibration(const Calibration& calibration, const std::filesystem::path& path);
 Calibration load_calibration(const std::filesystem::path& path);
 
-// WAFER_CACHE, or ~/.cache/wafer; empty when there is neither.
-std::filesystem::path cache_folder();
-
 }  // namespace wafer::select

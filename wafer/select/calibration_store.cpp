@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "wafer/base/env.h"
+#include "wafer/base/cache_folder.h"
 #include "wafer/base/error.h"
 #include "wafer/base/log.h"
 #include "wafer/io/file.h"
@@ -44,12 +44,6 @@ double positive(const Json& value, bool zero_too = false) {
   return number;
 }
 }  // namespace
-
-fs::path cache_folder() {
-  if (auto folder = environment("WAFER_CACHE")) return *folder;
-  const char* home = std::getenv("HOME");
-  return home && *home ? fs::path(home) / ".cache" / "wafer" : fs::path();
-}
 
 void save_calibration(const Calibration& c, const fs::path& path) {
   Json json{{"format", format},

@@ -23,7 +23,10 @@ std::vector<std::shared_ptr<Device>> usable_devices(const std::string& only) {
   std::vector<std::shared_ptr<Device>> found;
   for (const Backend& backend : backends()) {
     if (backend.name == "reference" || backend.name == "null") continue;
-    found.insert(found.end(), backend.devices.begin(), backend.devices.end());
+    // The CPU by another way is considered when it is asked for.
+    for (const auto& device : backend.devices) {
+      if (!device->info().is_host_cpu) found.push_back(device);
+    }
   }
   return found;
 }

@@ -107,13 +107,8 @@ const Tensor& Tensor::eval() const {
 
 std::vector<std::byte> Tensor::host_bytes() const {
   eval();
-  auto memory = storage();
   std::vector<std::byte> bytes(type().bytes());
-  if (memory->on_host()) {
-    if (!bytes.empty()) std::memcpy(bytes.data(), memory->data(), bytes.size());
-  } else {
-    default_device()->copy_to_host(*memory, bytes.data(), bytes.size());
-  }
+  storage()->read(bytes.data(), bytes.size());
   return bytes;
 }
 

@@ -347,8 +347,9 @@ std::string FitLoop::find_not_finite(const data::Batch& batch) {
   for (Limit limit : {Limit::nan_or_positive, Limit::any}) {
     std::string culprit;
     RunObserver observer = [&](const StepResult& step) {
-      for (size_t i = 0; culprit.empty() && i < step.outputs.size(); ++i) {
-        if (!has_not_finite(step.node.outputs[i], step.outputs[i], limit)) continue;
+      for (size_t i = 0; culprit.empty() && i < step.node.outputs.size(); ++i) {
+        const Type& type = step.node.outputs[i];
+        if (!is_floating(type.dtype) || !has_not_finite(type, step.output(i), limit)) continue;
         culprit = str(step.node.path.empty() ? "(no module)" : step.node.path, " (",
                       step.node.op->name, ")");
       }

@@ -172,8 +172,7 @@ void Trainer::start(const StepOptions& options) {
     std::vector<std::byte> bytes(tensor.type.bytes());
     if (source) {
       source->eval();
-      WAFER_CHECK(source->storage()->on_host(), "initial values lie on the host");
-      if (!bytes.empty()) std::memcpy(bytes.data(), source->storage()->data(), bytes.size());
+      source->storage()->read(bytes.data(), bytes.size());
     } else {
       visit(tensor.type.dtype, [&]<class T>(std::type_identity<T>) {
         auto* values = reinterpret_cast<T*>(bytes.data());

@@ -50,11 +50,7 @@ std::vector<std::byte> Walk::bytes(const Tensor& tensor, const std::string& what
   evaluate({tensor});
   std::vector<std::byte> out(tensor.type().bytes());
   if (out.empty()) return out;
-  auto storage = tensor.storage();
-  if (storage->on_host())
-    std::memcpy(out.data(), storage->data(), out.size());
-  else
-    device_->copy_to_host(*storage, out.data(), out.size());
+  tensor.storage()->read(out.data(), out.size());
   return out;
 }
 

@@ -1,7 +1,6 @@
 #include "wafer/pass/host/control_flow.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "wafer/op/control_flow.h"
 #include "wafer/op/op.h"
@@ -52,8 +51,14 @@ struct Carried {
   size_t size() const { return bytes.size(); }
 };
 
-void copy_bytes(void* to, const void* from, size_t bytes) {
-  if (to != nullptr && to != from && bytes > 0) std::memcpy(to, from, bytes);
+void copy_bytes(const StepMemory& memory, void* to, const void* from, size_t bytes) {
+  if (to != nullptr && to != from && bytes > 0) memory.copy(to, from, bytes);
+}
+
+bool read_flag(const StepMemory& memory, const void* at) {
+  bool flag = false;
+  memory.read(&flag, at, sizeof flag);
+  return flag;
 }
 
 Step make_scan(const Node& node, KernelContext& context) {
@@ -76,6 +81,7 @@ Step make_scan(const Node& node, KernelContext& context) {
   context.scratch_bytes = scratch.total();
   context.kernel = "host:scan";
   size_t inputs = node.inputs.size();
+  const StepMemory* memory = &context.memory;
   return [=](const StepArgs& args) {
     std::vector<void*> in(args.in, args.in + inputs), out(carries + y_bytes.size());
     std::vector<void*> current(args.in, args.in + carries);
@@ -96,7 +102,8 @@ Step make_scan(const Node& node, KernelContext& context) {
       }
       program->run(in.data(), out.data(), args.scratch + arena);
     }
-    for (size_t c = 0; c < carries; ++c) copy_bytes(args.out[c], current[c], carried.bytes[c]);
+    for (size_t c = 0; c < carries; ++c)
+      copy_bytes(*memory, args.out[c], current[c], carried.bytes[c]);
   };
 }
 
@@ -110,17 +117,18 @@ Step make_while(const Node& node, KernelContext& context) {
   context.scratch_bytes = scratch.total();
   context.kernel = "host:while";
   size_t inputs = node.inputs.size();
+  const StepMemory* memory = &context.memory;
   return [=](const StepArgs& args) {
     std::vector<void*> in(args.in, args.in + inputs), out(states);
     void* holds = args.scratch + verdict;
     for (size_t turn = 0;; ++turn) {
       condition->run(in.data(), &holds, args.scratch + arena);
-      if (!*static_cast<const bool*>(holds)) break;
+      if (!read_flag(*memory, holds)) break;
       for (size_t s = 0; s < states; ++s) out[s] = args.scratch + carried.offsets[turn % 2][s];
       body->run(in.data(), out.data(), args.scratch + arena);
       std::copy(out.begin(), out.end(), in.begin());
     }
-    for (size_t s = 0; s < states; ++s) copy_bytes(args.out[s], in[s], carried.bytes[s]);
+    for (size_t s = 0; s < states; ++s) copy_bytes(*memory, args.out[s], in[s], carried.bytes[s]);
   };
 }
 
@@ -132,11 +140,12 @@ Step make_if(const Node& node, KernelContext& context) {
   for (const Type& type : then->outputs) unread.push_back(scratch.reserve(type.bytes()));
   context.scratch_bytes = scratch.total();
   context.kernel = "host:if";
+  const StepMemory* memory = &context.memory;
   return [=](const StepArgs& args) {
     std::vector<void*> out;
     for (size_t i = 0; i < unread.size(); ++i)
       out.push_back(args.out[i] ? args.out[i] : args.scratch + unread[i]);
-    const auto& branch = *args.input<bool>(0) ? then : otherwise;
+    const auto& branch = read_flag(*memory, args.in[0]) ? then : otherwise;
     branch->run(args.in + 1, out.data(), args.scratch + arena);
   };
 }

@@ -13,7 +13,7 @@ std::shared_ptr<Storage> HostDevice::allocate(size_t bytes) {
 }
 
 void HostDevice::copy_to_host(const Storage& from, void* to, size_t bytes) {
-  if (bytes > 0) std::memcpy(to, from.data(), bytes);
+  from.read(to, bytes);
 }
 void HostDevice::copy_from_host(const void* from, Storage& to, size_t bytes) {
   if (bytes > 0) std::memcpy(to.data(), from, bytes);
@@ -47,14 +47,28 @@ void HostDevice::trim() {
   arenas_.clear();
 }
 
+std::shared_ptr<Storage> HostDevice::reachable(const std::shared_ptr<Storage>& storage) {
+  if (storage->on_host()) return storage;
+  auto copy = allocate(storage->bytes());
+  storage->read(copy->data(), storage->bytes());
+  return copy;
+}
+
 void HostDevice::run(const Artifact& artifact, std::span<const std::shared_ptr<Storage>> inputs,
                      std::span<const std::shared_ptr<Storage>> outputs,
                      const RunObserver* observer) {
   auto* program = dynamic_cast<const HostProgram*>(&artifact);
   WAFER_CHECK(program != nullptr, "an artifact of another target");
+  std::vector<std::shared_ptr<Storage>> reached;
   std::vector<void*> in, out;
-  for (const auto& storage : inputs) in.push_back(storage->data());
-  for (const auto& storage : outputs) out.push_back(storage->data());
+  for (const auto& storage : inputs) {
+    reached.push_back(reachable(storage));
+    in.push_back(reached.back()->data());
+  }
+  for (const auto& storage : outputs) {
+    WAFER_CHECK(reachable(storage) == storage, "an output lies in another device's memory");
+    out.push_back(storage->data());
+  }
   auto arena = take_arena(artifact.memory.arena);
   // The arena goes back also when a step throws.
   std::shared_ptr<void> give_back(nullptr, [&](void*) { give_arena(std::move(arena)); });

@@ -19,6 +19,10 @@ class HostDevice : public Device {
   void synchronize() override {}
   void trim() override;
 
+ protected:
+  // The value in memory that this device's programs reach: itself, or a copy.
+  virtual std::shared_ptr<Storage> reachable(const std::shared_ptr<Storage>& storage);
+
  private:
   std::shared_ptr<Storage> take_arena(size_t bytes);
   void give_arena(std::shared_ptr<Storage> arena);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <unordered_map>
 
 #include "wafer/op/op.h"
@@ -243,8 +242,10 @@ class HostProgram::Planner {
 };
 
 std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target,
-                                               const KernelLookup& lookup) {
+                                               const KernelLookup& lookup, const StepMemory& memory,
+                                               KernelSession* session) {
   auto program = std::make_shared<HostProgram>();
+  program->memory_ = &memory;
   program->graph_ = std::move(graph);
   const Graph& g = program->graph_;
   for (const Tensor& input : g.inputs) {
@@ -262,7 +263,12 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
   for (const Node* node : planner.steps()) {
     HostProgram::PlannedStep planned;
     planned.node = node;
-    KernelContext context{target, {}};
+    KernelContext context{.target = target,
+                          .output_used = {},
+                          .scratch_bytes = 0,
+                          .kernel = "own",
+                          .memory = memory,
+                          .session = session};
     for (size_t i = 0; i < node->outputs.size(); ++i) {
       context.output_used.push_back(planner.used(*node, static_cast<int>(i)));
     }
@@ -276,7 +282,9 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
   }
   program->memory.arena = planner.place_in_arena(scratch, program->memory);
   for (const Node* node : topological_order(g)) {
-    if (node->is(op::constant)) program->memory.constants += node->outputs[0].bytes();
+    if (!node->is(op::constant)) continue;
+    WAFER_CHECK(node->values[0]->on_host() == memory.on_host(), "a constant of another device");
+    program->memory.constants += node->outputs[0].bytes();
   }
   for (size_t s = 0; s < program->planned_.size(); ++s) {
     auto& planned = program->planned_[s];
@@ -305,8 +313,9 @@ void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* aren
     return nullptr;
   };
   auto copy = [&](const Copy& c) {
-    if (c.bytes > 0) std::memmove(address(c.to), address(c.from), c.bytes);
+    if (c.bytes > 0) memory_->copy(address(c.to), address(c.from), c.bytes);
   };
+  if (observer) memory_->finish_step();
   for (const Copy& c : copies_before_) copy(c);
   std::vector<void*> in, out;
   for (size_t s = 0; s < planned_.size(); ++s) {
@@ -316,17 +325,28 @@ void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* aren
     for (const Location& location : planned.in) in.push_back(address(location));
     for (const Location& location : planned.out) out.push_back(address(location));
     StepArgs args{in.data(), out.data(), static_cast<std::byte*>(address(planned.scratch))};
-    if (!observer) {
+    if (observer)
+      observed(s, args, *observer);
+    else
       planned.step(args);
-      continue;
-    }
-    auto start = std::chrono::steady_clock::now();
-    planned.step(args);
-    double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    (*observer)({s, seconds, *planned.node, out});
   }
   for (const Copy& c : copies_after_) copy(c);
+}
+
+void HostProgram::observed(size_t step, const StepArgs& args, const RunObserver& observer) const {
+  const PlannedStep& planned = planned_[step];
+  auto start = std::chrono::steady_clock::now();
+  planned.step(args);
+  std::optional<double> measured = memory_->finish_step();
+  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::vector<std::byte> staged;
+  auto output = [&](size_t index) -> const void* {
+    if (memory_->on_host() || !args.out[index]) return args.out[index];
+    staged.resize(planned.node->outputs[index].bytes());
+    memory_->read(staged.data(), args.out[index], staged.size());
+    return staged.data();
+  };
+  observer({step, measured.value_or(seconds), *planned.node, output});
 }
 
 std::shared_ptr<const Artifact> compile_for_host(const Graph& graph, const Target& target,

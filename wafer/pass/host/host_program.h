@@ -21,7 +21,8 @@ class HostProgram : public Artifact {
            const RunObserver* observer = nullptr) const;
 
  private:
-  friend std::shared_ptr<HostProgram> make_host_program(Graph, const Target&, const KernelLookup&);
+  friend std::shared_ptr<HostProgram> make_host_program(Graph, const Target&, const KernelLookup&,
+                                                        const StepMemory&, KernelSession*);
 
   enum class Place { none, input, output, arena, constant };
   struct Location {
@@ -41,6 +42,9 @@ class HostProgram : public Artifact {
   };
   class Planner;
 
+  void observed(size_t step, const StepArgs& args, const RunObserver& observer) const;
+
+  const StepMemory* memory_ = nullptr;
   Graph graph_;  // keeps nodes and constants alive
   std::vector<PlannedStep> planned_;
   std::vector<Copy> copies_before_, copies_after_;
@@ -48,9 +52,12 @@ class HostProgram : public Artifact {
 
 // Plans memory (static offsets by lifetime, views for reshapes, in place where safe, donated
 // inputs) and makes a step for each node. Control flow runs its subgraphs, compiled for `target`,
-// as nested programs.
+// as nested programs. `memory`, which outlives the program, is where its values lie; constants of
+// the graph lie there already. Kernels see it and the session in their context.
 std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target,
-                                               const KernelLookup& lookup);
+                                               const KernelLookup& lookup,
+                                               const StepMemory& memory = host_memory(),
+                                               KernelSession* session = nullptr);
 
 // The same from a user's graph, lowered first; it knows how long that took.
 std::shared_ptr<const Artifact> compile_for_host(const Graph& graph, const Target& target,

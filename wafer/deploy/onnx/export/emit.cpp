@@ -163,7 +163,7 @@ Ref Emitter::constant(const Tensor& value) {
   std::string key = str(value.type(), ":");
   constexpr size_t shared = 1024;
   if (bytes <= shared)
-    key.append(static_cast<const char*>(value.storage()->data()), bytes);
+    key.append(static_cast<const char*>(on_host(value.storage())->data()), bytes);
   else
     key += str("at ", value.storage()->data());
   auto found = constants_.find(key);

@@ -22,7 +22,8 @@ class Storehouse {
 
   void put(const Tensor& tensor, ::onnx::TensorProto& proto) {
     size_t bytes = tensor.type().bytes();
-    const auto* data = static_cast<const uint8_t*>(tensor.storage()->data());
+    auto memory = on_host(tensor.storage());
+    const auto* data = static_cast<const uint8_t*>(memory->data());
     if (!file_ || bytes < least_external) {
       proto.set_raw_data(data, bytes);
       return;

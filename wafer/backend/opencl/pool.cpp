@@ -1,0 +1,186 @@
+#include "wafer/op/pool.h"
+
+#include "wafer/backend/opencl/session.h"
+#include "wafer/backend/opencl/window.h"
+#include "wafer/op/op.h"
+
+// Pooling: a work item makes one element, gradients too: it visits the windows that show it.
+namespace wafer::opencl {
+
+namespace {
+// p: items, whether padded elements count; the window's numbers from 8 on.
+constexpr std::string_view source = R"(
+__kernel void max_pool(BUFFER(x), BUFFER(y), BUFFER(winner), NUMBERS) {
+  POINTER(const X_T, x);
+  POINTER(Y_T, y);
+  POINTER(I_T, winner);
+  __global const long* w = p + 8;
+  WF_LOOP(t, (int)p[0]) {
+    int ox = t % YW, oy = t / YW % YH, oz = t / (YW * YH) % YD, plane = t / Y_IMAGE;
+    __global const X_T* from = x + (long)plane * X_IMAGE;
+    X_C best = LOWEST;
+    int tap = 0, index = 0, found = 0;
+    for (int kz = 0; kz < KD; ++kz) {
+      int z = oz * SD + kz * DD - PD;
+      for (int ky = 0; ky < KH; ++ky) {
+        int yy = oy * SH + ky * DH - PH;
+        for (int kx = 0; kx < KW; ++kx, ++tap) {
+          int xx = ox * SW + kx * DW - PW;
+          if (z < 0 || z >= XD || yy < 0 || yy >= XH || xx < 0 || xx >= XW) continue;
+          X_C value = X_LOAD(from, (z * XH + yy) * XW + xx);
+          // NaN is greatest.
+          if (found && !(value != value ? best == best : best < value)) continue;
+          best = value;
+          index = tap;
+          found = 1;
+        }
+      }
+    }
+    if (p[2]) Y_STORE(y, t, best);
+    if (p[3]) I_STORE(winner, t, index);
+  }
+}
+__kernel void max_pool_gradient(BUFFER(g), BUFFER(winner), BUFFER(y), NUMBERS) {
+  POINTER(const X_T, g);
+  POINTER(const I_T, winner);
+  POINTER(Y_T, y);
+  __global const long* w = p + 8;
+  WF_LOOP(t, (int)p[0]) {
+    int ix = t % XW, iy = t / XW % XH, iz = t / (XW * XH) % XD, plane = t / X_IMAGE;
+    Y_C sum = 0;
+    int tap = 0;
+    for (int kz = 0; kz < KD; ++kz) {
+      int z = iz + PD - kz * DD;
+      for (int ky = 0; ky < KH; ++ky) {
+        int yy = iy + PH - ky * DH;
+        for (int kx = 0; kx < KW; ++kx, ++tap) {
+          int xx = ix + PW - kx * DW;
+          if (z < 0 || yy < 0 || xx < 0 || z % SD || yy % SH || xx % SW) continue;
+          if (z / SD >= YD || yy / SH >= YH || xx / SW >= YW) continue;
+          long at = (long)plane * Y_IMAGE + (z / SD * YH + yy / SH) * YW + xx / SW;
+          if (winner[at] == tap) sum += X_LOAD(g, at);
+        }
+      }
+    }
+    Y_STORE(y, t, sum);
+  }
+}
+// Elements of a window that lie in the image, along one dimension.
+inline int inside(int start, int taps, int dilation, int size) {
+  int count = 0;
+  for (int k = 0; k < taps; ++k) {
+    int at = start + k * dilation;
+    count += at >= 0 && at < size;
+  }
+  return count;
+}
+inline float divisor(int oz, int oy, int ox, __global const long* p) {
+  __global const long* w = p + 8;
+  if (p[1]) return (float)TAPS;
+  int count = inside(oz * SD - PD, KD, DD, XD) * inside(oy * SH - PH, KH, DH, XH) *
+              inside(ox * SW - PW, KW, DW, XW);
+  return count > 0 ? (float)count : 1.0f;
+}
+__kernel void avg_pool(BUFFER(x), BUFFER(y), NUMBERS) {
+  POINTER(const X_T, x);
+  POINTER(Y_T, y);
+  __global const long* w = p + 8;
+  WF_LOOP(t, (int)p[0]) {
+    int ox = t % YW, oy = t / YW % YH, oz = t / (YW * YH) % YD, plane = t / Y_IMAGE;
+    __global const X_T* from = x + (long)plane * X_IMAGE;
+    X_C sum = 0;
+    for (int kz = 0; kz < KD; ++kz) {
+      int z = oz * SD + kz * DD - PD;
+      if (z < 0 || z >= XD) continue;
+      for (int ky = 0; ky < KH; ++ky) {
+        int yy = oy * SH + ky * DH - PH;
+        if (yy < 0 || yy >= XH) continue;
+        for (int kx = 0; kx < KW; ++kx) {
+          int xx = ox * SW + kx * DW - PW;
+          if (xx >= 0 && xx < XW) sum += X_LOAD(from, (z * XH + yy) * XW + xx);
+        }
+      }
+    }
+    Y_STORE(y, t, sum / divisor(oz, oy, ox, p));
+  }
+}
+__kernel void avg_pool_gradient(BUFFER(g), BUFFER(y), NUMBERS) {
+  POINTER(const X_T, g);
+  POINTER(Y_T, y);
+  __global const long* w = p + 8;
+  WF_LOOP(t, (int)p[0]) {
+    int ix = t % XW, iy = t / XW % XH, iz = t / (XW * XH) % XD, plane = t / X_IMAGE;
+    Y_C sum = 0;
+    for (int kz = 0; kz < KD; ++kz) {
+      int z = iz + PD - kz * DD;
+      for (int ky = 0; ky < KH; ++ky) {
+        int yy = iy + PH - ky * DH;
+        for (int kx = 0; kx < KW; ++kx) {
+          int xx = ix + PW - kx * DW;
+          if (z < 0 || yy < 0 || xx < 0 || z % SD || yy % SH || xx % SW) continue;
+          int oz = z / SD, oy = yy / SH, ox = xx / SW;
+          if (oz >= YD || oy >= YH || ox >= YW) continue;
+          sum += X_LOAD(g, (long)plane * Y_IMAGE + (oz * YH + oy) * YW + ox) /
+                 divisor(oz, oy, ox, p);
+        }
+      }
+    }
+    Y_STORE(y, t, sum);
+  }
+}
+)";
+
+std::string lowest(DType dtype) {
+  if (is_floating(dtype)) return "-INFINITY";
+  return is_signed(dtype) ? "LONG_MIN" : "0";
+}
+
+template <class A>
+Launch pool_launch(const Node& node, KernelContext& context, const std::string& name, const Type& x,
+                   const Type& y, int64_t items, std::vector<int64_t> head) {
+  const A& attrs = node.attr<A>();
+  head.insert(head.begin(), {items, attrs.count_padding});
+  head.resize(8);
+  auto window = window_numbers(attrs, x.shape, y.shape, attrs.kernel);
+  head.insert(head.end(), window.begin(), window.end());
+  bool f64 = x.dtype == DType::f64;
+  // Values have one dtype on both sides; winners' places are of another.
+  DType winner = DType::i64;
+  if (node.is(op::max_pool)) winner = node.outputs[1].dtype;
+  if (node.is(op::max_pool_gradient)) winner = node.inputs[1].dtype();
+  std::string text =
+      library_source(window_text + words("X", x.dtype) + words("Y", x.dtype) + words("I", winner) +
+                         str("#define LOWEST ((X_C)", lowest(x.dtype), ")\n"),
+                     source, f64);
+  context.kernel = "opencl:" + name;
+  return make_launch(node, context, text, name, head, items,
+                     std::max<int64_t>(1024 / std::max<int64_t>(window[22], 1), 1));
+}
+}  // namespace
+
+WAFER_KERNEL(max_pool) {
+  bool indices = context.output_used.size() < 2 || context.output_used[1];
+  Launch launch =
+      pool_launch<PoolAttrs>(node, context, "max_pool", node.inputs[0].type(), node.outputs[0],
+                             node.outputs[0].elements(), {context.output_used[0], indices});
+  return [launch](const StepArgs& args) { launch({args.in[0], args.out[0], args.out[1]}); };
+}
+WAFER_KERNEL(max_pool_gradient) {
+  Launch launch =
+      pool_launch<PoolGradientAttrs>(node, context, "max_pool_gradient", node.outputs[0],
+                                     node.inputs[0].type(), node.outputs[0].elements(), {});
+  return [launch](const StepArgs& args) { launch({args.in[0], args.in[1], args.out[0]}); };
+}
+WAFER_KERNEL(avg_pool) {
+  Launch launch = pool_launch<PoolAttrs>(node, context, "avg_pool", node.inputs[0].type(),
+                                         node.outputs[0], node.outputs[0].elements(), {});
+  return [launch](const StepArgs& args) { launch({args.in[0], args.out[0]}); };
+}
+WAFER_KERNEL(avg_pool_gradient) {
+  Launch launch =
+      pool_launch<PoolGradientAttrs>(node, context, "avg_pool_gradient", node.outputs[0],
+                                     node.inputs[0].type(), node.outputs[0].elements(), {});
+  return [launch](const StepArgs& args) { launch({args.in[0], args.out[0]}); };
+}
+
+}  // namespace wafer::opencl

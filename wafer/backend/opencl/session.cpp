@@ -1,0 +1,119 @@
+#include "wafer/backend/opencl/session.h"
+
+#include "wafer/kernel/c_printer.h"
+#include "wafer/kernel/program.h"
+#include "wafer/op/op.h"
+
+namespace wafer::opencl {
+
+#include "opencl_kernels.inc"  // find_kernel
+
+namespace {
+constexpr std::string_view common = R"(
+#define BUFFER(n) __global uchar* n##_buffer, long n##_at
+#define POINTER(T, n) __global T* n = (__global T*)(n##_buffer + n##_at)
+#define NUMBERS __global const long* p
+)";
+
+std::string_view computed_type(DType dtype) {
+  if (dtype == DType::f64) return "double";
+  if (is_floating(dtype)) return "float";
+  return is_signed(dtype) ? "long" : "ulong";
+}
+}  // namespace
+
+Session& session_of(const KernelContext& context) {
+  auto* session = dynamic_cast<Session*>(context.session);
+  WAFER_CHECK(session != nullptr, "a kernel of opencl is made outside of its target");
+  return *session;
+}
+
+std::string describe(const Node& node) {
+  return str(node.op->name, " of ", node.outputs[0], node.path.empty() ? "" : " (", node.path,
+             node.path.empty() ? "" : ")");
+}
+
+DType computed_in(DType dtype) {
+  if (dtype == DType::f64) return DType::f64;
+  if (is_floating(dtype)) return DType::f32;
+  return is_signed(dtype) ? DType::i64 : DType::u64;
+}
+
+std::string words(const std::string& prefix, DType dtype) {
+  std::string store = dtype == DType::boolean ? "(p)[i] = (uchar)((v) != 0)"
+                                              : kernel::store_text(dtype, "(p)", "(i)", "(v)");
+  return str("#define ", prefix, "_T ", kernel::storage_type(dtype), "\n#define ", prefix, "_C ",
+             computed_type(dtype), "\n#define ", prefix, "_LOAD(p, i) ((", computed_type(dtype),
+             ")", kernel::load_text(dtype, "(p)", "(i)"), ")\n#define ", prefix, "_STORE(p, i, v) ",
+             store, "\n");
+}
+
+std::string library_source(const std::string& definitions, std::string_view text, bool f64) {
+  return str(kernel::print_prelude(kernel::opencl_c, f64), common, definitions, text);
+}
+
+std::shared_ptr<const ClKernel> Session::library(const std::string& source,
+                                                 const std::string& name) {
+  auto kernel = std::make_shared<ClKernel>();
+  context_.make_kernel(*kernel, context_.program(source, true), name);
+  return kernel;
+}
+
+std::shared_ptr<const ClKernel> Session::add_source(std::string source, const std::string& name,
+                                                    bool f64) {
+  f64_ = f64_ || f64;
+  sources_.push_back({name, std::move(source), std::make_shared<ClKernel>()});
+  return sources_.back().kernel;
+}
+
+void Session::finish() {
+  if (sources_.empty()) return;
+  std::string source = kernel::print_prelude(kernel::opencl_c, f64_);
+  for (const Added& added : sources_) source += added.source;
+  auto program = context_.program(source, false);
+  for (const Added& added : sources_) context_.make_kernel(*added.kernel, program, added.name);
+}
+
+Launch make_launch(const Node& node, const KernelContext& context, const std::string& source,
+                   const std::string& name, const std::vector<int64_t>& parameters, int64_t items,
+                   int64_t grain) {
+  Session& session = session_of(context);
+  Launch launch;
+  launch.kernel = session.library(source, name);
+  launch.context = &session.context();
+  launch.items = items;
+  launch.grain = grain;
+  launch.what = describe(node);
+  if (!parameters.empty()) {
+    size_t bytes = parameters.size() * sizeof(int64_t);
+    launch.parameters = session.context().allocate(bytes);
+    session.context().write(launch.parameters->data(), parameters.data(), bytes);
+  }
+  return launch;
+}
+
+Step make_elementwise(const Node& node, KernelContext& context) {
+  Session& session = session_of(context);
+  kernel::Program program = kernel::build_program(node, context.output_used);
+  kernel::PrintedKernel printed;
+  Launch launch;
+  // Printed twice: whether it computes in f64 is known afterwards only.
+  bool f64 = kernel::print_kernel(program, "it").f64;
+  launch.kernel = session.add(f64, [&](const std::string& name) {
+    printed = kernel::print_kernel(program, name, kernel::Arguments::buffers_and_offsets);
+    return printed.source;
+  });
+  launch.context = &session.context();
+  launch.items = program.elements();
+  launch.grain = 2048;
+  launch.what = describe(node);
+  context.kernel = "opencl:fused";
+  return [launch, inputs = printed.inputs, outputs = printed.outputs](const StepArgs& args) {
+    std::vector<const void*> addresses;
+    for (int i : inputs) addresses.push_back(args.in[i]);
+    for (int i : outputs) addresses.push_back(args.out[i]);
+    launch(std::span<const void* const>(addresses));
+  };
+}
+
+}  // namespace wafer::opencl

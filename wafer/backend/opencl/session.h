@@ -1,0 +1,85 @@
+#pragma once
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "wafer/backend/opencl/context.h"
+#include "wafer/ir/dtype.h"
+#include "wafer/runtime/kernel.h"
+
+namespace wafer::opencl {
+
+// A kernel with all that it needs but the addresses of a run.
+struct Launch {
+  std::shared_ptr<const ClKernel> kernel;
+  std::shared_ptr<Storage> parameters;  // null: the kernel takes none
+  const ClContext* context = nullptr;
+  int64_t items = 0;  // iterations of its outermost loop
+  int64_t grain = 1;  // how many of them are worth a work item
+  std::string what;   // for errors: the op, its types and its place in the model
+
+  void operator()(std::initializer_list<const void*> addresses) const {
+    context->launch(*kernel, {addresses.begin(), addresses.size()}, parameters.get(), items, grain,
+                    what);
+  }
+  void operator()(std::span<const void* const> addresses) const {
+    context->launch(*kernel, addresses, parameters.get(), items, grain, what);
+  }
+};
+
+// What the kernels of one program share while they are made.
+class Session : public KernelSession {
+ public:
+  explicit Session(ClContext& context) : context_(context) {}
+
+  ClContext& context() const { return context_; }
+
+  // A kernel that is made for a node: compiled together with the program's others by finish().
+  // `print` gives its source under a name.
+  template <class Print>
+  std::shared_ptr<const ClKernel> add(bool f64, Print&& print) {
+    std::string name = "wf_" + std::to_string(sources_.size());
+    return add_source(print(name), name, f64);
+  }
+  // A kernel of a source that many programs share.
+  std::shared_ptr<const ClKernel> library(const std::string& source, const std::string& name);
+  // Compiles what was added.
+  void finish();
+
+ private:
+  std::shared_ptr<const ClKernel> add_source(std::string source, const std::string& name, bool f64);
+
+  struct Added {
+    std::string name, source;
+    std::shared_ptr<ClKernel> kernel;
+  };
+  ClContext& context_;
+  bool f64_ = false;
+  std::vector<Added> sources_;
+};
+
+Session& session_of(const KernelContext& context);
+// "add of f32[4x3] (cnn.fc1)".
+std::string describe(const Node& node);
+
+// How templates of kernels speak of a dtype under a prefix: the types P_T (in memory) and P_C
+// (computed in: double, float, long or ulong), P_LOAD(pointer, i), P_STORE(pointer, i, value).
+std::string words(const std::string& prefix, DType dtype);
+// A dtype whose elements are what `dtype` is computed in.
+DType computed_in(DType dtype);
+
+// The source of a library: the prelude, words and macros, then the text of the template.
+std::string library_source(const std::string& definitions, std::string_view text, bool f64);
+
+// A launch of a template's kernel `name` with parameters (64-bit integers).
+Launch make_launch(const Node& node, const KernelContext& context, const std::string& source,
+                   const std::string& name, const std::vector<int64_t>& parameters, int64_t items,
+                   int64_t grain = 1);
+
+// The kernel of an op, or null.
+MakeKernel find_kernel(const OpDef& op);
+// Makes steps for element-wise ops and groups of them.
+Step make_elementwise(const Node& node, KernelContext& context);
+
+}  // namespace wafer::opencl
