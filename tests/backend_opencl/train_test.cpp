@@ -88,7 +88,7 @@ TEST(OpenClTraining, ATransformerOnTextFollowsTheCpu) {
   if (path.empty()) GTEST_SKIP() << "no tiny_shakespeare here";
   auto data = data::load("tiny_shakespeare", path, {.sequence_length = 32});
   follows_cpu(opencl, "transformer", {}, data.train.take(320), data.test.take(64),
-              {.epochs = 2, .batch_size = 32});
+              {.epochs = 3, .batch_size = 32});
 }
 
 }  // namespace
