@@ -175,7 +175,7 @@ Model from_toml_text(const std::string& text, const std::string& where, const Da
   PathScope path = PathScope::whole(model.name);
   Tensor y = LayerStack(where, model.spec, vocabulary).append(*body, layer_tables, x);
   check_output(y, model.spec, str(where, ":", layer_tables.back()->source().begin.line));
-  body->initialise(seed);
+  if (!nn::init::deferred()) body->initialise(seed);
   model.module = std::move(body);
   model.toml = text;
   return model;

@@ -18,7 +18,8 @@ namespace wafer::models {
 // Numbers of inputs come from the layer before; a `linear` without `out` gives `outputs`. A
 // `residual` layer adds its own list of layers ([[layer.layer]]) to its input. `vocabulary = 65`
 // makes the input tokens. UserError naming file and line, with "did you mean", for an unknown type
-// or key, a wrong value, or a layer that does not fit the one before.
+// or key, a wrong value, or a layer that does not fit the one before. Without values while an
+// nn::init::Deferred is alive.
 Model from_toml(const std::filesystem::path& path, const DataSpec* data = nullptr,
                 uint64_t seed = 0);
 Model from_toml_text(const std::string& text, const std::string& where,

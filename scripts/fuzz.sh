@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Builds the libFuzzer programs of the readers of files and runs each on arbitrary bytes:
+#   scripts/fuzz.sh [SECONDS] [READER...]      default: 60 seconds each, all of them
+# Needs clang 14 with its runtime (Debian: clang-14, libclang-rt-14-dev). Prints how many inputs
+# each reader took, and ends with 1 when one of them did anything but read or refuse. What was found
+# lies in build/fuzz/found, and is kept by copying it into tests/fuzz/corpus under a name that says
+# what it is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds="${1:-60}"
+shift || true
+readers=("$@")
+[ "${#readers[@]}" -gt 0 ] || readers=(onnx safetensors npy toml checkpoint graph)
+for tool in clang++-14 cmake ninja; do
+  command -v "$tool" >/dev/null && continue
+  echo "fuzz: $tool is missing: apt-get install clang-14 cmake ninja-build" >&2
+  exit 2
+done
+ls "$(clang++-14 -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-* >/dev/null 2>&1 ||
+  { echo "fuzz: clang's runtime is missing: apt-get install libclang-rt-14-dev" >&2; exit 2; }
+cmake --preset fuzz >/dev/null
+cmake --build --preset fuzz --target "${readers[@]/#/fuzz_}"
+
+found=build/fuzz/found
+mkdir -p "$found"
+status=0
+for reader in "${readers[@]}"; do
+  grown="build/fuzz/corpus/$reader"
+  mkdir -p "$grown"
+  log="build/fuzz/$reader.log"
+  # Without leaks: libFuzzer would look for them after every input.
+  if WAFER_THREADS=1 WAFER_LOG=error "build/fuzz/bin/fuzz_$reader" \
+    "$grown" "tests/fuzz/corpus/$reader" -max_total_time="$seconds" -max_len=4096 \
+    -timeout=10 -rss_limit_mb=2048 -detect_leaks=0 \
+    -print_final_stats=1 -artifact_prefix="$found/$reader-" >"$log" 2>&1; then
+    result="no finding"
+  else
+    result="FOUND: see $log"
+    status=1
+  fi
+  runs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
+  memory="$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")"
+  echo "$reader: ${runs:-?} inputs in $seconds s, at most ${memory:-?} MB: $result"
+done
+exit "$status"
