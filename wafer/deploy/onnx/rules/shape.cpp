@@ -27,8 +27,8 @@ Values reshape_rule(Context& c) {
       c.require(unknown < 0, "two sizes of -1");
       unknown = static_cast<int64_t>(i);
     } else {
-      c.require(sizes[i] >= 0, str("a size of ", sizes[i]));
-      known *= sizes[i];
+      bool fits = sizes[i] >= 0 && !__builtin_mul_overflow(known, sizes[i], &known);
+      c.require(fits, str("a size of ", sizes[i]));
     }
   }
   int64_t count = product(old);
