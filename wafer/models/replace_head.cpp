@@ -103,7 +103,8 @@ std::string replace_head(GraphParts& parts, int64_t outputs, uint64_t seed,
 bool drop_softmax(Graph& graph) {
   const Node& node = graph.outputs.at(0).node();
   if (!node.is(op::softmax)) return false;
-  graph.outputs[0] = node.inputs[0];
+  Tensor scores = node.inputs[0];  // the node goes with the output
+  graph.outputs[0] = scores;
   return true;
 }
 

@@ -219,10 +219,11 @@ Backend find_backend() {
           "no OpenCL driver lists a device; pocl-opencl-icd of Debian runs on any CPU";
     }
     for (const Found& device : found) {
-      // Never destroyed, see ClDevice.
-      auto* context = new ClContext(*api, device.id, device.capabilities);
+      // Never destroyed, see ClDevice; the list keeps them in reach.
+      static auto* contexts = new std::vector<ClContext*>();
+      contexts->push_back(new ClContext(*api, device.id, device.capabilities));
       backend.devices.push_back(
-          std::make_shared<ClDevice>(str("opencl:", backend.devices.size()), *context));
+          std::make_shared<ClDevice>(str("opencl:", backend.devices.size()), *contexts->back()));
     }
   } catch (const std::exception& error) {
     if (backend.devices.empty()) backend.absent_reason = error.what();
