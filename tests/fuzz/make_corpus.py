@@ -223,6 +223,9 @@ def make_onnx():
         [onnx_info("a", ["n", 4])])))
     write("onnx", "bad_opset", onnx_model(onnx_graph(
         [onnx_node("Relu", ["x"], ["y"])], [], [x], [onnx_info("y", ["n", 4])]), opset=99))
+    write("onnx", "bad_tile", onnx_model(onnx_graph(
+        [onnx_node("Tile", ["x", "often"], ["y"])], [onnx_tensor("often", [2], [1, 1 << 62], "q")],
+        [x], [onnx_info("y", ["n", "m"])])))
 
 
 for make in (make_safetensors, make_npy, make_toml, make_graph, make_onnx):

@@ -129,10 +129,14 @@ Values tile(Context& c) {
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (repeats[i] == 1) continue;
     c.require(repeats[i] >= 0, "a negative number of repeats");
-    Ints order;
-    for (int64_t r = 0; r < repeats[i]; ++r)
-      for (int64_t k = 0; k < sizes[i]; ++k) order.push_back(k);
-    y = take(y, order, static_cast<int>(i));
+    // [before, 1, size, after] in as many copies, so that the graph's size is not the repeats'.
+    Ints tiled = y.shape().sizes();
+    auto at = tiled.begin() + static_cast<std::ptrdiff_t>(i);
+    int64_t before = product({tiled.begin(), at}), after = product({at + 1, tiled.end()});
+    bool fits = !__builtin_mul_overflow(sizes[i], repeats[i], &*at);
+    c.require(fits, str(repeats[i], " repeats of ", sizes[i], " elements"));
+    y = reshape(y, {before, 1, sizes[i], after});
+    y = reshape(broadcast_to(y, {before, repeats[i], sizes[i], after}), tiled);
   }
   return {Value(y, c.type(0))};
 }
