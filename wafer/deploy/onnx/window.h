@@ -14,8 +14,8 @@ struct Window {
   int64_t extent(size_t i) const { return dilation[i] * (kernel[i] - 1) + 1; }
 };
 
-// The sizes behind batch and channels; none where the rank is less than 3.
-std::vector<int64_t> spatial_sizes(const Tensor& x);
+// The sizes behind batch and channels, which must be static; none where the rank is less than 3.
+std::vector<int64_t> spatial_sizes(const Shape& shape);
 
 // Reads kernel_shape, strides, dilations, pads and auto_pad; `sizes` are the input's spatial sizes.
 // `kernel` is what counts where kernel_shape is not given.

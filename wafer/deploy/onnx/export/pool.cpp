@@ -3,6 +3,8 @@
 #include <limits>
 
 #include "wafer/deploy/onnx/export/emit.h"
+#include "wafer/deploy/onnx/rules.h"
+#include "wafer/deploy/onnx/window.h"
 #include "wafer/op/op.h"
 
 namespace wafer::onnx::exporter {
@@ -19,18 +21,6 @@ bool dilated(const Ints& dilation) {
   for (int64_t d : dilation)
     if (d != 1) return true;
   return false;
-}
-
-Ints spatial(const Shape& shape) {
-  Ints sizes;
-  for (int d = 2; d < shape.rank(); ++d) sizes.push_back(shape.size(d));
-  return sizes;
-}
-
-int64_t product(const Ints& sizes) {
-  int64_t all = 1;
-  for (int64_t size : sizes) all *= size;
-  return all;
 }
 
 // For each place of the output (spatial, row-major) the index in the input's spatial plane of each
@@ -75,7 +65,7 @@ Ref spatial_constant(Emitter& e, const Ints& values, const Ints& sizes) {
 // tensor: what of the index the window's first element leaves is one of the offsets.
 Ref winners(Emitter& e, const Node& node, const Ref& indices) {
   const auto& a = node.attr<PoolAttrs>();
-  Ints in = spatial(node.inputs[0].shape()), out = spatial(node.outputs[0].shape);
+  Ints in = spatial_sizes(node.inputs[0].shape()), out = spatial_sizes(node.outputs[0].shape);
   Ref plane = e.op("Mod", {indices, e.integer(product(in))}, DType::i64);
   Ref bases = spatial_constant(e, window_bases(a, in, out), out);
   Ref offset = e.unsqueeze(e.op("Sub", {plane, bases}, DType::i64), {node.outputs[0].shape.rank()});
@@ -139,7 +129,7 @@ Refs max_pool_gradient(Emitter& e, const Node& node) {
   const auto& a = node.attr<PoolGradientAttrs>();
   const Shape& x = node.outputs[0].shape;
   const Shape& y = node.inputs[0].shape();
-  Ints in = spatial(x), out = spatial(y);
+  Ints in = spatial_sizes(x), out = spatial_sizes(y);
   Ref gradient = e.in(node.inputs[0]);
   Ref winner = e.cast(e.in(node.inputs[1]), DType::i64);
   Ref offset = e.op("Gather", {e.ints(window_offsets(a, in)), winner}, DType::i64, {{"axis", 0}});
@@ -180,7 +170,7 @@ Ref divisors(Emitter& e, const A& a, const Ints& in, const Ints& out, DType dtyp
 Refs avg_pool_gradient(Emitter& e, const Node& node) {
   const auto& a = node.attr<PoolGradientAttrs>();
   const Shape &x = node.outputs[0].shape, &y = node.inputs[0].shape();
-  Ints in = spatial(x), out = spatial(y), extra, weight = {1, 1};
+  Ints in = spatial_sizes(x), out = spatial_sizes(y), extra, weight = {1, 1};
   Ref gradient = e.in(node.inputs[0]);
   DType dtype = e.computed_in("ConvTranspose", gradient.dtype);
   Ref shares = e.op("Div", {e.cast(gradient, dtype), divisors(e, a, in, out, dtype)}, dtype);
@@ -218,7 +208,8 @@ Refs avg_pool(Emitter& e, const Node& node) {
   }
   Ref sum = e.op("Conv", {e.cast(e.reshape(x, Shape(planes)), dtype), e.ones(weight, dtype)}, dtype,
                  with_dilation(a));
-  Ref mean = e.op("Div", {sum, divisors(e, a, spatial(in), spatial(out), dtype)}, dtype);
+  Ref mean =
+      e.op("Div", {sum, divisors(e, a, spatial_sizes(in), spatial_sizes(out), dtype)}, dtype);
   return {e.cast(e.reshape(mean, out), x.dtype)};
 }
 

@@ -8,11 +8,10 @@
 
 namespace wafer::onnx {
 
-Ints spatial_sizes(const Tensor& x) {
-  Ints sizes = x.shape().sizes();
-  return Ints(
-      sizes.begin() + std::min<std::ptrdiff_t>(2, static_cast<std::ptrdiff_t>(sizes.size())),
-      sizes.end());
+Ints spatial_sizes(const Shape& shape) {
+  Ints sizes;
+  for (int d = 2; d < shape.rank(); ++d) sizes.push_back(shape.size(d));
+  return sizes;
 }
 
 Window read_window(const Context& c, const Ints& sizes, Ints kernel) {
@@ -67,8 +66,8 @@ Tensor convolve(const Context& c, Tensor x, const Tensor& weight, const Tensor& 
   c.require(x.rank() >= 3 && x.rank() <= 5 && weight.rank() == x.rank(),
             str("input ", x.shape(), ", weight ", weight.shape(),
                 "; expected one to three spatial dimensions"));
-  Window w = read_window(c, spatial_sizes(x), spatial_sizes(weight));
-  c.require(w.kernel == spatial_sizes(weight), "kernel_shape is not the weight's");
+  Window w = read_window(c, spatial_sizes(x.shape()), spatial_sizes(weight.shape()));
+  c.require(w.kernel == spatial_sizes(weight.shape()), "kernel_shape is not the weight's");
   x = cut(x, w);
   return conv(x, weight, bias,
               {.stride = w.stride,
@@ -125,10 +124,10 @@ Values conv_transpose_rule(Context& c) {
   const Tensor &x = c.in(0), &weight = c.in(1);
   c.require(x.rank() >= 3 && x.rank() <= 5 && weight.rank() == x.rank(),
             "expected one to three spatial dimensions");
-  Ints sizes = spatial_sizes(x);
+  Ints sizes = spatial_sizes(x.shape());
   size_t dims = sizes.size();
   Window w;
-  w.kernel = spatial_sizes(weight);
+  w.kernel = spatial_sizes(weight.shape());
   w.stride = c.integers("strides", Ints(dims, 1));
   w.dilation = c.integers("dilations", Ints(dims, 1));
   Ints extra = c.integers("output_padding", Ints(dims, 0));

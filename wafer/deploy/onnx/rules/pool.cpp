@@ -29,10 +29,12 @@ struct Pooling {
 Pooling read_pooling(const Context& c, const Tensor& x) {
   c.require(x.rank() >= 3 && x.rank() <= 5,
             "expected [batch, channels, one to three spatial dimensions]");
-  Window w = read_window(c, spatial_sizes(x));
+  Window w = read_window(c, spatial_sizes(x.shape()));
   for (size_t i = 0; i < w.dims(); ++i)
     c.require(w.low[i] >= 0 && w.high[i] >= 0, "negative padding");
-  return {w, {w.kernel, w.stride, w.low, high_with_ceil(c, w, spatial_sizes(x)), w.dilation, true}};
+  return {w,
+          {w.kernel, w.stride, w.low, high_with_ceil(c, w, spatial_sizes(x.shape())), w.dilation,
+           true}};
 }
 
 // How many elements of each window along dimension i are in [first, last).
@@ -136,7 +138,7 @@ Values global_lp_pool(Context& c) {
 Values max_unpool(Context& c) {
   const Tensor &x = c.in(0), &indices = c.in(1);
   Ints sizes = x.shape().sizes(), small = sizes;
-  Window w = read_window(c, spatial_sizes(x));
+  Window w = read_window(c, spatial_sizes(x.shape()));
   for (size_t i = 0; i < w.dims(); ++i) {
     small[i + 2] = (sizes[i + 2] - 1) * w.stride[i] + w.kernel[i] - w.low[i] - w.high[i];
     c.require(small[i + 2] >= 0, "nothing is left of the output");
