@@ -17,7 +17,8 @@ run_tests coverage -LE long
 # A line is a file's; files are gathered by folder below.
 build/tools/gcovr/bin/gcovr --root . --filter 'wafer/' --exclude-throw-branches \
   --gcov-ignore-errors=no_working_dir_found \
-  --gcov-ignore-parse-errors=suspicious_hits.warn_once_per_file --merge-mode-functions=merge-use-line-min \
+  --gcov-ignore-parse-errors=suspicious_hits.warn_once_per_file \
+  --merge-mode-functions=merge-use-line-min \
   -j "$(nproc)" --json-summary build/coverage/summary.json \
   --html-details build/coverage/coverage.html build/coverage >/dev/null
 python3 - build/coverage/summary.json "$minimum" <<'PYTHON'
