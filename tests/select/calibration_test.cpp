@@ -5,15 +5,20 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 
 #include "tests/select/helpers.h"
 #include "wafer/io/file.h"
+#include "wafer/op/activation.h"
 #include "wafer/op/conv.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/layout.h"
 #include "wafer/op/matmul.h"
+#include "wafer/op/op.h"
 #include "wafer/op/reduce.h"
+#include "wafer/pass/epilogue.h"
 #include "wafer/runtime/registry.h"
+#include "wafer/select/calibration_graphs.h"
 #include "wafer/select/runner.h"
 
 namespace wafer::select {
@@ -76,6 +81,46 @@ TEST(Work, ADtypeIsAKindOfItsOwn) {
          b = make_input({DType::bf16, {8, 2}}, "b");
   EXPECT_EQ(work_of(matmul(a, b).node()).kind, "matmul bf16");
   EXPECT_EQ(work_of(matmul(real({4, 8}), real({8, 2})).node()).kind, "matmul");
+}
+
+TEST(Work, ACastIsNamedByBothEnds) {
+  EXPECT_EQ(element_op(cast(real({4}), DType::bf16).node()), "cast f32 bf16");
+  EXPECT_EQ(element_op(cast(real({4}), DType::i64).node()), "cast f32 i64");
+  EXPECT_EQ(element_op(exp(real({4})).node()), "exp f32");
+}
+
+TEST(Work, WhatIsComputedBehindAProductLeavesItAProduct) {
+  Tensor x = real({4, 8}), w = real({8, 2}), bias = real({2});
+  Graph graph;
+  graph.inputs = {x, w, bias};
+  graph.outputs = {relu(matmul(x, w) + bias)};
+  Graph fused = fuse_epilogues(graph);
+  const Node& node = fused.outputs[0].node();
+  ASSERT_TRUE(node.is(op::fused));
+  Work work = work_of(node), plain = work_of(matmul(x, w).node());
+  EXPECT_EQ(work.kind, "matmul");
+  EXPECT_EQ(work.size, plain.size);
+  EXPECT_FALSE(work.elementwise());
+  EXPECT_GE(work.flops, plain.flops);
+}
+
+// Each kind of step of a bf16 train step has a sample of its own, so that none is guessed.
+TEST(Work, WhatIsMeasuredInBf16CoversProductsAndElementWiseWork) {
+  std::set<std::string> without, with;
+  auto cpu = device("cpu");
+  for (bool bf16 : {false, true}) {
+    for (const Graph& graph : calibration_graphs(bf16)) {
+      auto artifact = cpu->target().compile(graph, {});
+      for (const StepInfo& step : artifact->steps) {
+        if (step.node) (bf16 ? with : without).insert(work_of(*step.node).kind);
+      }
+    }
+  }
+  for (const char* kind : {"matmul bf16", "conv bf16", "conv_weight_gradient bf16",
+                           "elementwise bf16", "max_pool bf16"}) {
+    EXPECT_EQ(without.count(kind), 0u) << kind;
+    EXPECT_EQ(with.count(kind), 1u) << kind;
+  }
 }
 
 TEST(Work, AFusedGroupCountsEachOpInside) {

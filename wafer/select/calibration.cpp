@@ -35,7 +35,7 @@ class Measurement {
     overheads();
     bandwidth();
     element_rates();
-    auto graphs = calibration_graphs();
+    auto graphs = calibration_graphs(device_.info().fast_bf16);
     for (size_t i = 0; i < graphs.size(); ++i) {
       double left = seconds_ - elapsed();
       // Each graph gets its part of the time that is left.

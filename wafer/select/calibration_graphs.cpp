@@ -12,6 +12,7 @@
 #include "wafer/op/shape_ops.h"
 #include "wafer/op/softmax.h"
 #include "wafer/optim/optimizer.h"
+#include "wafer/pass/precision.h"
 #include "wafer/select/work.h"
 #include "wafer/train/step.h"
 
@@ -217,6 +218,9 @@ std::map<std::string, Graph> element_graphs(int64_t elements) {
     put({i, j}, binary(i, j));
   put({i}, cast(i, DType::f32));
   put({a}, cast(a, DType::i64));
+  put({a}, cast(a, DType::bf16));
+  Tensor half = make_input({DType::bf16, shape}, "half");
+  put({half}, cast(half, DType::f32));
   Tensor p = make_input({DType::boolean, shape}, "p"), q = make_input({DType::boolean, shape}, "q");
   put({p, q}, logical_and(p, q));
   put({p, q}, logical_or(p, q));
@@ -226,19 +230,30 @@ std::map<std::string, Graph> element_graphs(int64_t elements) {
   return graphs;
 }
 
-std::vector<Graph> calibration_graphs() {
-  return {convolutional(16, 16, 16, 32, 64),
-          perceptron(64, {784, 256, 10}),
-          chains(),
-          reductions(),
-          movements(),
-          products(),
-          recurrent(32, 8, 40, 64, false),
-          transformer(8, 64, 64, 2, 0.0),
-          recurrent(32, 8, 40, 64, true),
-          transformer(16, 64, 128, 4, 0.1),
-          convolutional(32, 32, 32, 64, 128),
-          perceptron(16, {64, 32, 10})};
+std::vector<Graph> calibration_graphs(bool bf16) {
+  std::vector<Graph> graphs{convolutional(16, 16, 16, 32, 64),
+                            perceptron(64, {784, 256, 10}),
+                            chains(),
+                            reductions(),
+                            movements(),
+                            products(),
+                            recurrent(32, 8, 40, 64, false),
+                            transformer(8, 64, 64, 2, 0.0),
+                            recurrent(32, 8, 40, 64, true),
+                            transformer(16, 64, 128, 4, 0.1),
+                            convolutional(32, 32, 32, 64, 128),
+                            perceptron(16, {64, 32, 10})};
+  if (!bf16) return graphs;
+  // What moves or reduces only is the same in both.
+  const Graph halves[] = {convolutional(16, 16, 16, 32, 64),
+                          perceptron(64, {784, 256, 10}),
+                          products(),
+                          recurrent(32, 8, 40, 64, false),
+                          recurrent(32, 8, 40, 64, true),
+                          transformer(16, 64, 128, 4, 0.1),
+                          convolutional(32, 32, 32, 64, 128)};
+  for (const Graph& graph : halves) graphs.push_back(apply_precision(graph, Precision::bf16));
+  return graphs;
 }
 
 }  // namespace wafer::select

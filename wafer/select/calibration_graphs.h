@@ -22,7 +22,8 @@ std::map<std::string, Graph> element_graphs(int64_t elements);
 
 // Train steps of small models and single ops that stand for what models are made of: convolutions
 // and their gradients, products from small to large, pools, reductions, normalisation, attention,
-// recurrence, embedding, random numbers, optimiser updates.
-std::vector<Graph> calibration_graphs();
+// recurrence, embedding, random numbers, optimiser updates. With `bf16` those that compute are
+// there a second time, in that precision.
+std::vector<Graph> calibration_graphs(bool bf16);
 
 }  // namespace wafer::select

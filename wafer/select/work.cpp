@@ -8,6 +8,7 @@
 #include "wafer/op/matmul.h"
 #include "wafer/op/op.h"
 #include "wafer/op/reduce.h"
+#include "wafer/pass/epilogue.h"
 
 namespace wafer::select {
 
@@ -71,36 +72,46 @@ void describe_elementwise(const Node& node, Work& work) {
   if (work.elements.empty()) work.elements.emplace_back("add f32", 0.0);
   work.size = {log2_of(largest), log2_of(operations / largest), log2_of(work.bytes / largest)};
 }
+
+// What decides the time of a step: of a convolution or product with element-wise ops computed
+// behind it, the convolution or product.
+const Node& main_node(const Node& node) {
+  auto group = contraction_group(node);
+  return group ? *group->contraction : node;
+}
 }  // namespace
 
 std::string element_op(const Node& node) {
-  return str(node.op->name, " ",
-             node.inputs.empty() ? node.outputs[0].dtype : node.inputs[0].dtype());
+  DType made = node.outputs[0].dtype;
+  std::string name = str(node.op->name, " ", node.inputs.empty() ? made : node.inputs[0].dtype());
+  // What a cast costs is decided by both ends: f32 to i64 takes many times f32 to bf16.
+  return node.is(op::cast) ? str(name, " ", made) : name;
 }
 
 Work work_of(const Node& node) {
   Cost c = cost(node);
-  Work work{node.op->name, c.flops, c.bytes, {}, {}};
-  if (node.op->elementwise || node.is(op::fused)) {
-    describe_elementwise(node, work);
-  } else if (node.is(op::conv)) {
-    work.size = conv_size(node.outputs[0].shape, node.inputs[1].shape());
-  } else if (node.is(op::conv_input_gradient)) {
-    work.size = conv_size(node.inputs[0].shape(), node.inputs[1].shape());
-  } else if (node.is(op::conv_weight_gradient)) {
-    work.size = conv_size(node.inputs[1].shape(), node.outputs[0].shape);
-  } else if (node.is(op::matmul)) {
-    describe_matmul(node, work);
-  } else if (node.is(op::reduce_sum) || node.is(op::reduce_max) || node.is(op::reduce_min) ||
-             node.is(op::reduce_prod)) {
-    describe_reduction(node, work);
-  } else if (node.is(op::scan)) {
-    auto length = static_cast<double>(scan_length(node));
+  const Node& main = main_node(node);
+  Work work{main.op->name, c.flops, c.bytes, {}, {}};
+  if (main.op->elementwise || main.is(op::fused)) {
+    describe_elementwise(main, work);
+  } else if (main.is(op::conv)) {
+    work.size = conv_size(main.outputs[0].shape, main.inputs[1].shape());
+  } else if (main.is(op::conv_input_gradient)) {
+    work.size = conv_size(main.inputs[0].shape(), main.inputs[1].shape());
+  } else if (main.is(op::conv_weight_gradient)) {
+    work.size = conv_size(main.inputs[1].shape(), main.outputs[0].shape);
+  } else if (main.is(op::matmul)) {
+    describe_matmul(main, work);
+  } else if (main.is(op::reduce_sum) || main.is(op::reduce_max) || main.is(op::reduce_min) ||
+             main.is(op::reduce_prod)) {
+    describe_reduction(main, work);
+  } else if (main.is(op::scan)) {
+    auto length = static_cast<double>(scan_length(main));
     work.size = {log2_of(length), log2_of(work.bytes / length), log2_of(work.flops / length)};
   } else {
     work.size = {log2_of(work.bytes), log2_of(work.flops)};
   }
-  DType dtype = node.inputs.empty() ? node.outputs[0].dtype : node.inputs[0].dtype();
+  DType dtype = main.inputs.empty() ? main.outputs[0].dtype : main.inputs[0].dtype();
   if (is_floating(dtype) && dtype != DType::f32) work.kind = str(work.kind, " ", dtype);
   return work;
 }
