@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Builds the libFuzzer programs of the readers of files and runs each on arbitrary bytes:
-#   scripts/fuzz.sh [SECONDS] [READER...]      default: 60 seconds each, all of them
+#   scripts/fuzz.sh [--runs N] [SECONDS] [READER...]   default: 60 seconds each, all of them
+# With --runs a reader ends after N inputs, or after SECONDS where that is sooner.
 # Needs clang 14 with its runtime (Debian: clang-14, libclang-rt-14-dev). Prints how many inputs
 # each reader took, and ends with 1 when one of them did anything but read or refuse. What was found
 # lies in build/fuzz/found, and is kept by copying it into tests/fuzz/corpus under a name that says
 # what it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+runs=-1
+if [ "${1:-}" = --runs ]; then
+  runs="${2:?fuzz: --runs N}"
+  shift 2
+fi
 seconds="${1:-60}"
 shift || true
 readers=("$@")
@@ -30,16 +36,17 @@ for reader in "${readers[@]}"; do
   log="build/fuzz/$reader.log"
   # Without leaks: libFuzzer would look for them after every input.
   if WAFER_THREADS=1 WAFER_LOG=error "build/fuzz/bin/fuzz_$reader" \
-    "$grown" "tests/fuzz/corpus/$reader" -max_total_time="$seconds" -max_len=4096 \
-    -timeout=10 -rss_limit_mb=2048 -detect_leaks=0 \
+    "$grown" "tests/fuzz/corpus/$reader" -runs="$runs" -max_total_time="$seconds" \
+    -max_len=4096 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=64 -detect_leaks=0 \
     -print_final_stats=1 -artifact_prefix="$found/$reader-" >"$log" 2>&1; then
     result="no finding"
   else
     result="FOUND: see $log"
     status=1
   fi
-  runs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
+  inputs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   memory="$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")"
-  echo "$reader: ${runs:-?} inputs in $seconds s, at most ${memory:-?} MB: $result"
+  took="$(sed -n 's/^Done [0-9]* runs in \([0-9]*\) .*/\1/p' "$log")"
+  echo "$reader: ${inputs:-?} inputs in ${took:-?} s, at most ${memory:-?} MB: $result"
 done
 exit "$status"
