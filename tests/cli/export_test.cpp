@@ -19,6 +19,13 @@ TEST(CliExport, WritesOnnxAndWeights) {
   EXPECT_TRUE(check.json()["one_graph"]);
   EXPECT_EQ(check.json()["parameters"], done.json()["parameters"]);
   EXPECT_NE(check.out.find("operator set 17"), check.out.npos) << check.out;
+  Ran beside = run_wafer(folder.path(), {"export", "mlp", "-o", "hidden=64", "--onnx", "n.onnx",
+                                         "--external-data", "--json"});
+  ASSERT_EQ(beside.code, 0) << beside.err;
+  for (std::string file : {"n.onnx", "n.onnx.data"})
+    EXPECT_NE(beside.out.find("wrote " + file + " ("), beside.out.npos) << beside.out;
+  EXPECT_GT(beside.json()["external_data"]["bytes"], beside.json()["onnx"]["bytes"]);
+  EXPECT_FALSE(done.json().contains("external_data"));
 }
 
 TEST(CliExport, SaysWhatIsWrong) {

@@ -64,6 +64,75 @@ TEST(CliFineTune, TrainsAnOnnxFile) {
   EXPECT_LT(ran.json()["train"]["loss"], 0.3);
 }
 
+// Images of several sizes in a folder for each class, which differ in their brightest channel.
+void draw_photos(const std::filesystem::path& folder, const std::vector<std::string>& classes) {
+  unsigned state = 1;
+  auto next = [&] { return (state = state * 1664525u + 1013904223u) >> 24; };
+  for (size_t c = 0; c < classes.size(); ++c) {
+    for (int i = 0; i < 20; ++i) {
+      int width = 12 + i % 5, height = 20 - i % 3;
+      io::Image image{width, height, 3, io::Bytes(static_cast<size_t>(width * height * 3))};
+      for (size_t k = 0; k < image.pixels.size(); ++k)
+        image.pixels[k] = static_cast<uint8_t>(next() / 2 + (k % 3 == c ? 30 : 0));
+      std::filesystem::create_directories(folder / classes[c]);
+      io::write_file_atomic(folder / classes[c] / (std::to_string(i) + ".png"),
+                            io::encode_png(image));
+    }
+  }
+}
+
+TEST(CliFineTune, GoesOnFromAnExportedModelOnAFolderOfImages) {
+  if (!onnx::available()) GTEST_SKIP() << "built without ONNX";
+  TemporaryFolder folder;
+  draw_photos(folder / "photos", {"blue", "green"});
+  write_text(folder / "net.toml",
+             "name = \"small\"\n[[layer]]\ntype = \"conv2d\"\nout = 4\nkernel = 3\n[[layer]]\n"
+             "type = \"batch_norm\"\n[[layer]]\ntype = \"relu\"\n[[layer]]\n"
+             "type = \"adaptive_avg_pool2d\"\nsize = 1\n[[layer]]\ntype = \"flatten\"\n"
+             "[[layer]]\ntype = \"linear\"\n");
+  auto train = [&](std::vector<std::string> more) {
+    std::vector<std::string> words{"train", "--json", "--batch-size", "8", "--data"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_wafer(folder.path(), words);
+  };
+  Ran unsized = train({"photos", "net.toml"});
+  EXPECT_EQ(unsized.code, 2);
+  EXPECT_TRUE(contains(unsized.err, "--image-size")) << unsized.err;
+  Ran first = train({"photos", "net.toml", "--image-size", "16x16", "--epochs", "3", "--lr", "1e-2",
+                     "--run", "a"});
+  ASSERT_EQ(first.code, 0) << first.err;
+  double loss = first.json()["test"]["loss"];
+  Ran exported = run_wafer(folder.path(), {"export", "a", "--onnx", "a.onnx"});
+  ASSERT_EQ(exported.code, 0) << exported.err;
+
+  // Steps too small to change a weight: the loss is the one that the first run ended with.
+  Ran same = train({"photos", "--from", "a.onnx", "--epochs", "1", "--lr", "1e-20", "--run", "b"});
+  ASSERT_EQ(same.code, 0) << same.err;
+  EXPECT_NEAR(same.json()["test"]["loss"].get<double>(), loss, 1e-5);
+  Ran further =
+      train({"photos", "--from", "a.onnx", "--epochs", "5", "--lr", "1e-2", "--run", "c"});
+  ASSERT_EQ(further.code, 0) << further.err;
+  EXPECT_LT(further.json()["test"]["loss"].get<double>(), loss);
+  Ran eval = run_wafer(folder.path(), {"eval", "c", "--json"});
+  ASSERT_EQ(eval.code, 0) << eval.err;
+  Ran eval_file =
+      run_wafer(folder.path(), {"eval", "a/model.safetensors", "--data", "photos", "--json"});
+  EXPECT_EQ(eval_file.code, 0) << eval_file.err;
+
+  draw_photos(folder / "more", {"blue", "green", "red"});
+  for (std::string from : {"a.onnx", "a"}) {
+    Ran other = train({"more", "--from", from, "--epochs", "1"});
+    ASSERT_EQ(other.code, 0) << other.err;
+    EXPECT_TRUE(contains(other.err, "is replaced by a new one")) << other.err;
+  }
+  Ran wrong = train({"photos", "--from", "a.onnx", "--image-size", "20x20"});
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_TRUE(contains(wrong.err, "does not fit the data")) << wrong.err;
+  Ran size = train({"photos", "net.toml", "--image-size", "16x0"});
+  EXPECT_EQ(size.code, 2);
+  EXPECT_TRUE(contains(size.err, "HEIGHTxWIDTH")) << size.err;
+}
+
 TEST(CliImport, MakesAModelThatInfers) {
   TemporaryFolder folder;
   // A saved model's weights are as good as any under these names.

@@ -26,7 +26,7 @@ import numpy
 import onnx
 import onnxruntime
 
-TOLERANCE = 1e-4  # of the greatest output
+TOLERANCE = 1e-5  # of the greatest output
 
 
 def run(*command):

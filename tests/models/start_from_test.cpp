@@ -10,7 +10,10 @@
 #include "tests/train/helpers.h"
 #include "wafer/data/load.h"
 #include "wafer/deploy/onnx/onnx.h"
+#include "wafer/io/file.h"
+#include "wafer/models/export.h"
 #include "wafer/models/import_weights.h"
+#include "wafer/models/predictor.h"
 #include "wafer/models/saved_model.h"
 #include "wafer/models/toml.h"
 #include "wafer/nn/graph_module.h"
@@ -230,6 +233,40 @@ TEST_F(StartFromOnnx, AnotherNumberOfClassesGetsANewLastLayerOfTheSeed) {
   EXPECT_LT(loss_of(start.model, blobs_), 0.5 * before);
 }
 
+// SqueezeNet's: a 1x1 convolution gives the classes at each place, which are then averaged.
+TEST_F(StartFromOnnx, AConvolutionAtTheEndIsALastLayer) {
+  data::Dataset set = data::load("shapes").train.take(96);
+  GraphParts parts;
+  parts.nodes = {
+      node_message("Conv", {"x", "w1", "b1"}, {"h1"}),   node_message("Relu", {"h1"}, {"h2"}),
+      node_message("Conv", {"h2", "w2", "b2"}, {"h3"}),  node_message("Relu", {"h3"}, {"h4"}),
+      node_message("GlobalAveragePool", {"h4"}, {"h5"}), node_message("Flatten", {"h5"}, {"y"})};
+  parts.initializers = {
+      tensor_message("w1", {8, 3, 3, 3}, numbers(216, 1)), tensor_message("b1", {8}, numbers(8, 2)),
+      tensor_message("w2", {6, 8, 1, 1}, numbers(48, 3)), tensor_message("b2", {6}, numbers(6, 4))};
+  parts.inputs = {info_message("x", {-1, 3, 32, 32})};
+  parts.outputs = {info_message("y", {-1, 6})};
+  write(folder_ / "net.onnx", model_bytes(graph_message(parts)));
+  EXPECT_EQ(models::image_input(folder_ / "net.onnx"), (Shape{3, 32, 32}));
+  auto start = models::start_from(folder_ / "net.onnx", set.description(), 0);
+  std::string notes = text_of(start.notes);
+  EXPECT_NE(notes.find("6 outputs, is replaced by a new one: linear, 8 -> 10, of the mean over all "
+                       "places"),
+            notes.npos)
+      << notes;
+  auto state = start.model.module->state_dict();
+  EXPECT_FALSE(state.contains("w2"));
+  EXPECT_EQ(state.at("head.weight").shape(), (Shape{10, 8}));
+  double before = loss_of(start.model, set);
+  fit(start.model, set, 8);
+  EXPECT_LT(loss_of(start.model, set), before);
+  // A 3x3 convolution is no linear layer.
+  parts.initializers[2] = tensor_message("w2", {6, 8, 3, 3}, numbers(432, 3));
+  write(folder_ / "wide.onnx", model_bytes(graph_message(parts)));
+  expect_user_error([&] { models::start_from(folder_ / "wide.onnx", set.description(), 0); },
+                    {"wide.onnx", "the output comes from conv"});
+}
+
 TEST_F(StartFromOnnx, SaysWhatDoesNotFit) {
   write(folder_ / "net.onnx", network(3, 9));
   expect_user_error([&] { models::start_from(folder_ / "net.onnx", blobs_.description(), 0); },
@@ -260,6 +297,39 @@ TEST_F(StartFromOnnx, SaysWhatDoesNotFit) {
   write(folder_ / "fixed.onnx", model_bytes(graph_message(parts)));
   expect_user_error([&] { models::start_from(folder_ / "fixed.onnx", blobs_.description(), 0); },
                     {"fixed.onnx", "batches of 1 alone", "dynamic_axes"});
+}
+
+// What `wafer export --weights` writes and `wafer import` reads is the same to the bit.
+TEST(ImportWeights, WeightsComeBackAsTheyWere) {
+  TemporaryFolder folder;
+  const std::vector<std::pair<std::string, models::Options>> all = {
+      {"resnet18", {{"input", "3x8x8"}, {"stem", "cifar"}}},
+      {"mobilenet_v3_small", {{"input", "3x32x32"}, {"width", "0.5"}}},
+      {"vit_b_16", {{"input", "3x32x32"}, {"layers", "1"}, {"width", "24"}, {"feedforward", "8"}}},
+      {"lstm", {{"hidden", "4"}}},
+      {"gru", {{"hidden", "4"}, {"bidirectional", "true"}}},
+      {"gpt2", {{"vocabulary", "9"}, {"layers", "1"}, {"width", "24"}}}};
+  for (const auto& [name, options] : all) {
+    SCOPED_TRACE(name);
+    models::Model model = models::create(name, options, nullptr, 6);
+    models::export_weights(folder / "a.safetensors", model);
+    models::Model loaded = models::plan(name, options);
+    EXPECT_TRUE(models::load_weights(loaded, folder / "a.safetensors").empty());
+    models::export_weights(folder / "b.safetensors", loaded);
+    EXPECT_EQ(io::read_file(folder / "a.safetensors", 1 << 30),
+              io::read_file(folder / "b.safetensors", 1 << 30));
+    Shape shape = model.spec.input.shape;
+    std::vector<Dim> dims{Dim(2)};
+    for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
+    Type input{model.spec.input.dtype, Shape(dims)};
+    Tensor x =
+        is_integer(input.dtype)
+            ? Tensor::from_values(
+                  std::vector<int64_t>(static_cast<size_t>(input.shape.elements()), 3), input.shape)
+            : Tensor::from_values(numbers(static_cast<size_t>(input.shape.elements()), 8),
+                                  input.shape);
+    EXPECT_EQ(models::Predictor(model).run(x), models::Predictor(loaded).run(x));
+  }
 }
 
 TEST(ImportWeights, TakesPyTorchsNamesAndListsWhatDoesNotFit) {

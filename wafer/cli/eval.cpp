@@ -27,6 +27,9 @@ void add_eval(CommandLine& line) {
         }
         if (!a->data.empty()) settings.data = a->data;
         models::SavedModel saved = models::load_model(model);
+        const data::Description& about = saved.input.description;
+        if (about.kind == data::InputKind::image && !a->data.empty())
+          settings = with_image_size(settings, Shape(about.shape));
         data::Splits splits = load_data(settings);
         auto trainer = make_trainer(settings, saved.model);
         bool has_test = !splits.test.empty();

@@ -61,10 +61,10 @@ Outcome run(const Arguments& a) {
   Outcome outcome;
   outcome.json["parameters"] = model.module->parameter_count();
   if (!a.onnx.empty()) {
-    models::export_onnx(a.onnx, model, {.opset = a.opset, .external_data = a.external});
+    fs::path data =
+        models::export_onnx(a.onnx, model, {.opset = a.opset, .external_data = a.external});
     outcome.json["onnx"] = written(a.onnx);
-    std::string data = a.onnx + ".data";
-    if (a.external) outcome.json["external_data"] = written(data);
+    if (!data.empty()) outcome.json["external_data"] = written(data.string());
   }
   if (!a.weights.empty()) {
     models::export_weights(a.weights, model);

@@ -94,8 +94,9 @@ void check_before_reading(Trainer& trainer, const TrainSettings& settings,
 
 }  // namespace
 
-Outcome train_and_report(const TrainSettings& settings, const std::filesystem::path& path,
+Outcome train_and_report(const TrainSettings& given, const std::filesystem::path& path,
                          bool resume) {
+  TrainSettings settings = resume ? given : with_image_size_of_model(given);
   fit_options(settings);  // what is wrong with them is said before any data is read
   check_shapes(settings);
   data::Splits splits = load_data(settings);

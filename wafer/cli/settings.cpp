@@ -26,6 +26,9 @@ void each_field(F&& f) {
   f("validation", &TrainSettings::validation, "share of the training part kept for validation");
   f("leave-out", &TrainSettings::leave_out, "fsdd: the speaker who makes the test part");
   f("sequence-length", &TrainSettings::sequence_length, "characters in a window of text");
+  f("image-size", &TrainSettings::image_size,
+    "images are resized to HEIGHTxWIDTH, or CHANNELSxHEIGHTxWIDTH; with --from, those of a folder "
+    "to what the model takes");
   f("epochs", &TrainSettings::epochs, "passes over the training part");
   f("batch-size", &TrainSettings::batch_size, "examples a step");
   f("lr", &TrainSettings::learning_rate, "learning rate");
@@ -80,8 +83,9 @@ TrainSettings settings_from_json(const std::string& text, const std::string& whe
     json.at("option").get_to(settings.model_options);
     json.at("flip").get_to(settings.flip);
     each_field([&](const std::string& name, auto field, const char*) {
-      // Runs that were started before there was --from have none.
-      if (name != "from" || json.contains(name)) json.at(name).get_to(settings.*field);
+      // Runs that were started before there were these have none.
+      bool later = name == "from" || name == "image-size";
+      if (!later || json.contains(name)) json.at(name).get_to(settings.*field);
     });
     return settings;
   } catch (const Json::exception& error) {
@@ -137,14 +141,47 @@ data::LoadOptions load_options(const TrainSettings& settings) {
   data::LoadOptions options;
   options.leave_out = settings.leave_out;
   options.sequence_length = settings.sequence_length;
+  if (settings.image_size.empty()) return options;
+  Shape size;
+  try {
+    size = models::parse_shape(settings.image_size);
+  } catch (const UserError&) {
+  }
+  bool channels = size.rank() == 3;
+  if (!(size.rank() == 2 || (channels && (size.size(0) == 1 || size.size(0) == 3)))) {
+    throw UserError("--image-size", str("'", settings.image_size, "' is no size of images"),
+                    {.expected = "HEIGHTxWIDTH, or 1 or 3 channels and these: 3x224x224"});
+  }
+  options.channels = channels ? size.size(0) : 0;
+  options.image_height = size.size(-2);
+  options.image_width = size.size(-1);
+  WAFER_REQUIRE(options.image_height <= 1 << 14 && options.image_width <= 1 << 14, "--image-size",
+                "images of ", settings.image_size, "; expected at most 16384 pixels each way");
   return options;
+}
+
+// The name of the data: what trains where none is given depends on what is there.
+std::string data_name(const TrainSettings& settings) {
+  if (!settings.data.empty()) return settings.data;
+  return data::find("cifar10") ? "cifar10" : "shapes";
 }
 }  // namespace
 
+TrainSettings with_image_size(TrainSettings settings, const Shape& image) {
+  bool own = !data::describe(data_name(settings), {}, {});
+  if (own && settings.image_size.empty()) settings.image_size = image.text();
+  return settings;
+}
+
+TrainSettings with_image_size_of_model(TrainSettings settings) {
+  bool own = !data::describe(data_name(settings), {}, {});
+  if (settings.from.empty() || !settings.image_size.empty() || !own) return settings;
+  auto image = models::image_input(settings.from);
+  return image ? with_image_size(settings, *image) : settings;
+}
+
 void check_shapes(const TrainSettings& settings) {
-  std::string name = settings.data;
-  if (name.empty()) name = data::find("cifar10") ? "cifar10" : "shapes";
-  auto description = data::describe(name, {}, load_options(settings));
+  auto description = data::describe(data_name(settings), {}, load_options(settings));
   if (!description) return;
   if (!settings.from.empty()) {
     models::start_from(settings.from, *description, settings.seed);

@@ -21,6 +21,7 @@ struct TrainSettings {
   double validation = 0;                   // share of the training part
   std::string leave_out;                   // fsdd: the speaker who makes the test part
   int64_t sequence_length = 128;
+  std::string image_size;  // what images are resized to: "64x48" or "3x64x48"; "": as they are
   int64_t epochs = 10, batch_size = 64;
   double learning_rate = 1e-3, weight_decay = 0, momentum = 0.9;
   std::string optimizer = "adam", schedule = "constant";
@@ -49,6 +50,12 @@ TrainSettings settings_from_json(const std::string& text, const std::string& whe
 // error. UserError for another option that was given with another value.
 TrainSettings resumed_settings(const TrainSettings& started_with, const TrainSettings& given,
                                const Command& command);
+
+// With images of an own folder or archive resized to what the model of `from` takes, unless
+// image_size says otherwise; the sets that `wafer data` lists stay as they are.
+TrainSettings with_image_size_of_model(TrainSettings settings);
+// The same for a saved model that takes images channels x height x width.
+TrainSettings with_image_size(TrainSettings settings, const Shape& image);
 
 // Traces the model on the shape of the data where that is known without decoding them, so that a
 // wrong shape is found at once. UserError naming the layer.

@@ -216,7 +216,8 @@ class ImageReader {
           {.got = str(image.channels, "x", image.height, "x", image.width),
            .expected = Shape(shape_).text(),
            .hint = image.channels != shape_[0] ? "set the number of channels for all (1 or 3)"
-                                               : "set one image size for all"});
+                                               : "give all the same size, or a size that they are "
+                                                 "resized to (wafer train: --image-size)"});
     }
     return to_planes(image);
   }

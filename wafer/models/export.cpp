@@ -5,8 +5,8 @@
 
 namespace wafer::models {
 
-void export_onnx(const std::filesystem::path& path, const Model& model,
-                 onnx::ExportOptions options) {
+std::filesystem::path export_onnx(const std::filesystem::path& path, const Model& model,
+                                  onnx::ExportOptions options) {
   Graph graph = saved_graph(model);
   nn::StateDict state = model.module->state_dict();
   std::vector<onnx::ExportInput> inputs;
@@ -16,7 +16,7 @@ void export_onnx(const std::filesystem::path& path, const Model& model,
     inputs.push_back(weight ? onnx::ExportInput{name, state.at(name)} : onnx::ExportInput{"input"});
   }
   if (!model.name.empty()) options.name = model.name;
-  onnx::export_model(path, graph, inputs, {"output"}, options);
+  return onnx::export_model(path, graph, inputs, {"output"}, options);
 }
 
 void export_weights(const std::filesystem::path& path, const Model& model) {

@@ -5,8 +5,11 @@
 
 #include "wafer/base/strings.h"
 #include "wafer/nn/linear.h"
+#include "wafer/op/conv.h"
 #include "wafer/op/matmul.h"
 #include "wafer/op/op.h"
+#include "wafer/op/pool.h"
+#include "wafer/op/reduce.h"
 #include "wafer/op/softmax.h"
 
 namespace wafer::models {
@@ -23,7 +26,16 @@ std::set<const Node*> reached_from(const Graph& graph, size_t first, size_t last
   return reached;
 }
 
-// What the last linear layer reads: [..., features].
+// Whether each place of the image is multiplied with the same matrix: a linear layer of each.
+bool is_linear_of_places(const Node& convolution) {
+  const Shape& weight = convolution.inputs[1].shape();
+  for (int i = 2; i < weight.rank(); ++i)
+    if (!(weight[i] == Dim(1))) return false;
+  return convolution.attr<ConvAttrs>().groups == 1;
+}
+
+// What the last linear layer reads: [..., features]; [batch, features, ...] where the layer is a
+// 1x1 convolution whose outputs are then averaged over all places.
 Tensor input_of_last_layer(const GraphParts& parts, const std::string& where) {
   const Graph& graph = parts.graph;
   auto of_batch = reached_from(graph, graph.inputs.size() - 1, graph.inputs.size());
@@ -34,20 +46,28 @@ Tensor input_of_last_layer(const GraphParts& parts, const std::string& where) {
         {.hint = "give it as many outputs as the data have classes, and save it again"});
   };
   Tensor value = graph.outputs.at(0);
+  bool averaged = false;
   for (;;) {
     const Node& node = value.node();
     std::vector<Tensor> followed, others;
     for (const Tensor& input : node.inputs)
       (of_batch.count(&input.node()) ? followed : others).push_back(input);
     if (followed.size() != 1) fail(str("the output comes from ", node.op->name));
-    if (node.is(op::matmul)) {
+    if (!averaged && node.is(op::matmul)) {
       bool first = followed[0] == node.inputs[0];
       if (!of_parameters.count(&others[0].node())) fail("its factor is no parameter");
       if (!first || node.attr<MatmulAttrs>().transpose_a)
         fail("it multiplies the weights from the left");
       return followed[0];
     }
-    bool passed = node.op->elementwise || node.is(op::reshape) || node.is(op::softmax) ||
+    if (averaged && node.is(op::conv) && is_linear_of_places(node)) {
+      if (!(value.shape()[1] == graph.outputs[0].shape()[-1])) fail("it has other outputs");
+      if (!of_parameters.count(&others[0].node())) fail("its factor is no parameter");
+      return followed[0];
+    }
+    bool average = node.is(op::reduce_sum) || node.is(op::avg_pool);
+    averaged = averaged || average;
+    bool passed = node.op->elementwise || average || node.is(op::reshape) || node.is(op::softmax) ||
                   node.is(op::log_softmax);
     if (!passed) fail(str("the output comes from ", node.op->name, ", not from a linear layer"));
     value = followed[0];
@@ -59,6 +79,13 @@ std::string replace_head(GraphParts& parts, int64_t outputs, uint64_t seed,
                          const std::string& where) {
   Tensor features = input_of_last_layer(parts, where);
   const Shape before = parts.graph.outputs[0].shape();
+  std::string of_what;
+  if (features.rank() > before.rank()) {
+    of_what = ", of the mean over all places";
+    Axes places;
+    for (int64_t i = 2; i < features.rank(); ++i) places.push_back(i);
+    features = mean(features, places);
+  }
   WAFER_REQUIRE(
       features.rank() >= 2 && features.shape()[-1].is_static() && features.dtype() == DType::f32,
       where, "the model's last layer cannot be replaced: it reads ", features.type());
@@ -97,7 +124,8 @@ std::string replace_head(GraphParts& parts, int64_t outputs, uint64_t seed,
   result.graph.outputs = {linear(features, weight, bias)};
   parts = std::move(result);
   return str("the last layer, which gave ", before[before.rank() - 1],
-             " outputs, is replaced by a new one: linear, ", features.size(-1), " -> ", outputs);
+             " outputs, is replaced by a new one: linear, ", features.size(-1), " -> ", outputs,
+             of_what);
 }
 
 bool drop_softmax(Graph& graph) {

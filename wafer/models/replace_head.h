@@ -14,9 +14,11 @@ struct GraphParts {
 };
 
 // Puts a new linear layer, drawn from the seed, in place of the last one: the last product of
-// values that depend on the batch with parameters. What follows it (bias, softmax) is left out; its
-// parameters are "head.weight" and "head.bias". Returns a line that says what was done. UserError
-// naming `where` when what gives the output is no such layer.
+// values that depend on the batch with parameters. Where that is a 1x1 convolution before a mean
+// over all places, as in SqueezeNet, the new layer reads the mean of what the old one read. What
+// follows it (bias, softmax) is left out; its parameters are "head.weight" and "head.bias". Returns
+// a line that says what was done. UserError naming `where` when what gives the output is no such
+// layer.
 std::string replace_head(GraphParts& parts, int64_t outputs, uint64_t seed,
                          const std::string& where);
 

@@ -188,6 +188,31 @@ Start from_saved(const fs::path& path, const data::Description& data, const Data
     start.notes.push_back("the data's classes are others than the model's; its last layer is kept");
   return start;
 }
+
+// [batch, channels, height, width], or with the channels last.
+std::optional<Shape> image_input_of_onnx(const fs::path& path) {
+  onnx::Session session(path);
+  if (session.inputs().size() != 1) return std::nullopt;
+  const onnx::TypeDef& type = session.inputs()[0].type;
+  if (!type.has_shape || type.dims.size() != 4) return std::nullopt;
+  for (size_t i = 1; i < 4; ++i)
+    if (!type.dims[i].is_static()) return std::nullopt;
+  auto is_channels = [&](size_t i) { return type.dims[i] == Dim(1) || type.dims[i] == Dim(3); };
+  if (is_channels(1)) return Shape{type.dims[1], type.dims[2], type.dims[3]};
+  if (is_channels(3)) return Shape{type.dims[3], type.dims[1], type.dims[2]};
+  return std::nullopt;
+}
+
+// The file of a saved model, which a run's folder stands for.
+fs::path saved_file(const fs::path& path) {
+  fs::path file = fs::is_directory(path) ? path / "model.safetensors" : path;
+  if (file != path && !fs::exists(file)) {
+    throw UserError(path.string(), "holds no model.safetensors",
+                    {.hint = "give the folder of a run that has ended, or a model file"});
+  }
+  refuse_pickle(file);
+  return file;
+}
 }  // namespace
 
 void refuse_pickle(const fs::path& path) {
@@ -211,13 +236,19 @@ void refuse_pickle(const fs::path& path) {
 Start start_from(const fs::path& path, const data::Description& data, uint64_t seed) {
   DataSpec spec = spec_of(data);
   if (path.extension() == ".onnx") return from_onnx(path, spec, seed);
-  fs::path file = fs::is_directory(path) ? path / "model.safetensors" : path;
-  if (file != path && !fs::exists(file)) {
-    throw UserError(path.string(), "holds no model.safetensors",
-                    {.hint = "give the folder of a run that has ended, or a model file"});
-  }
-  refuse_pickle(file);
-  return from_saved(file, data, spec, seed);
+  return from_saved(saved_file(path), data, spec, seed);
+}
+
+std::optional<Shape> image_input(const fs::path& path) {
+  if (path.extension() == ".onnx") return image_input_of_onnx(path);
+  fs::path file = saved_file(path);
+  io::SafetensorsFile saved(file);
+  auto input = saved.metadata().find("input");
+  if (input == saved.metadata().end()) return std::nullopt;
+  data::InputSpec spec = data::InputSpec::from_json(input->second, file.string());
+  const data::Description& about = spec.description;
+  if (about.kind != data::InputKind::image) return std::nullopt;
+  return Shape(about.shape);
 }
 
 }  // namespace wafer::models

@@ -24,6 +24,10 @@ struct Start {
 // these.
 Start start_from(const std::filesystem::path& path, const data::Description& data, uint64_t seed);
 
+// The images that the file's model takes, channels x height x width; nothing where it takes
+// something else, or images of any size. UserError where the file cannot be read.
+std::optional<Shape> image_input(const std::filesystem::path& path);
+
 // UserError for a Python pickle (PyTorch's .pt, .pth and .bin), which can hold programs, with the
 // line of Python that makes a safetensors file of it. Looks at the file's first bytes.
 void refuse_pickle(const std::filesystem::path& path);

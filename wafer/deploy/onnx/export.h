@@ -32,10 +32,11 @@ std::shared_ptr<const ModelDef> to_onnx(const Graph& graph, const std::vector<Ex
                                         const std::vector<std::string>& outputs,
                                         const ExportOptions& options = {});
 
-// The same into a file, with write_model.
-void export_model(const std::filesystem::path& path, const Graph& graph,
-                  const std::vector<ExportInput>& inputs, const std::vector<std::string>& outputs,
-                  const ExportOptions& options = {});
+// The same into a file, with write_model, whose result it returns.
+std::filesystem::path export_model(const std::filesystem::path& path, const Graph& graph,
+                                   const std::vector<ExportInput>& inputs,
+                                   const std::vector<std::string>& outputs,
+                                   const ExportOptions& options = {});
 
 // How an op reaches a file: "Conv", "decomposed" or why it does not, for the documentation; one
 // entry for each op of ops.def.

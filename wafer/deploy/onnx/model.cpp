@@ -52,7 +52,7 @@ std::shared_ptr<const ModelDef> parse_model(std::span<const uint8_t>, const std:
                                             const std::filesystem::path&) {
   throw_absent(where);
 }
-void write_model(const std::filesystem::path& path, const ModelDef&, bool) {
+std::filesystem::path write_model(const std::filesystem::path& path, const ModelDef&, bool) {
   throw_absent(path.string());
 }
 std::string serialise(const ModelDef& model) {

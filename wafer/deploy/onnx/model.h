@@ -94,10 +94,11 @@ std::shared_ptr<const ModelDef> read_model(const std::filesystem::path& path);
 
 // The inverse of read_model, atomically and with the same bytes for the same model. Tensors of more
 // than 1 KiB lie in a file of external data beside it, PATH.data, where `external_data` asks for it
-// or the file would pass the 2 GiB that a message may have. UserError where the model breaks the
-// standard's rules (see check) or the files cannot be written.
-void write_model(const std::filesystem::path& path, const ModelDef& model,
-                 bool external_data = false);
+// or the file would pass the 2 GiB that a message may have; the result is that file's path, empty
+// where there is none. UserError where the model breaks the standard's rules (see check) or the
+// files cannot be written.
+std::filesystem::path write_model(const std::filesystem::path& path, const ModelDef& model,
+                                  bool external_data = false);
 
 // The same as bytes, without external data.
 std::string serialise(const ModelDef& model);

@@ -152,10 +152,11 @@ std::shared_ptr<const ModelDef> to_onnx(const Graph& graph, const std::vector<Ex
   return model;
 }
 
-void export_model(const std::filesystem::path& path, const Graph& graph,
-                  const std::vector<ExportInput>& inputs, const std::vector<std::string>& outputs,
-                  const ExportOptions& options) {
-  write_model(path, *to_onnx(graph, inputs, outputs, options), options.external_data);
+std::filesystem::path export_model(const std::filesystem::path& path, const Graph& graph,
+                                   const std::vector<ExportInput>& inputs,
+                                   const std::vector<std::string>& outputs,
+                                   const ExportOptions& options) {
+  return write_model(path, *to_onnx(graph, inputs, outputs, options), options.external_data);
 }
 
 std::vector<ExportedOp> exported_ops() {

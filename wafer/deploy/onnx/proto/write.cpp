@@ -169,13 +169,15 @@ std::string serialise(const ModelDef& model) {
   return serialise_with(model, store, model.where);
 }
 
-void write_model(const std::filesystem::path& path, const ModelDef& model, bool external_data) {
+fs::path write_model(const fs::path& path, const ModelDef& model, bool external_data) {
   constexpr size_t room = size_t{64} << 20;  // for all but the weights
   bool large = bytes_of(model.graph) > std::numeric_limits<int>::max() - room;
-  Storehouse store(external_data || large ? fs::path(path.string() + ".data") : fs::path());
+  fs::path beside = external_data || large ? fs::path(path.string() + ".data") : fs::path();
+  Storehouse store(beside);
   std::string bytes = serialise_with(model, store, path.string());
   store.commit();
   io::write_file_atomic(path, bytes);
+  return beside;
 }
 
 }  // namespace wafer::onnx
