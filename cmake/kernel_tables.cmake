@@ -1,13 +1,10 @@
-# Makes one table per kernel backend: a line `WAFER_KERNEL(op)` in backend/<name>/*.cpp puts the op
+# Makes one table per folder of kernels: a line `WAFER_KERNEL(op)` in one of its files puts the op
 # in it. The table is made at build time from the files' text, so a new kernel is one file and
-# nothing else.
-set(kernel_backends reference cpu)
-if(WAFER_OPENCL)
-  list(APPEND kernel_backends opencl)
-endif()
-foreach(backend ${kernel_backends})
-  file(GLOB_RECURSE kernel_sources CONFIGURE_DEPENDS
-    "${CMAKE_SOURCE_DIR}/wafer/backend/${backend}/*.cpp")
+# nothing else. `device` is what backends that compile kernels share.
+set(kernel_folders backend/reference backend/cpu kernel/device)
+foreach(folder ${kernel_folders})
+  get_filename_component(backend "${folder}" NAME)
+  file(GLOB_RECURSE kernel_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/wafer/${folder}/*.cpp")
   if(NOT dnnl_FOUND)
     list(FILTER kernel_sources EXCLUDE REGEX "/backend/cpu/onednn/")
   endif()

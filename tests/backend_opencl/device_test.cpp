@@ -6,7 +6,7 @@
 #include "tests/backend_opencl/device.h"
 #include "tests/io/helpers.h"
 #include "tests/text.h"
-#include "wafer/backend/opencl/support.h"
+#include "wafer/kernel/device/target.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/matmul.h"
@@ -32,7 +32,7 @@ class Limited : public Target {
  public:
   std::string name() const override { return "opencl:0"; }
   Support supports(const Node& node) const override {
-    return opencl::supports(node, name(), {.f64 = false});
+    return kernel::supports(node, name(), {.f64 = false});
   }
   std::shared_ptr<const Artifact> compile(const Graph&, const CompileOptions&) const override {
     return nullptr;

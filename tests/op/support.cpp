@@ -2,10 +2,8 @@
 #include <map>
 
 #include "tests/op/run.h"
-#ifdef WAFER_OPENCL
-#include "wafer/backend/opencl/support.h"
-#endif
 #include "wafer/base/strings.h"
+#include "wafer/kernel/device/target.h"
 #include "wafer/op/op.h"
 
 namespace wafer::op_tests {
@@ -44,7 +42,8 @@ std::string dtype_names(const std::vector<DType>& dtypes, const std::vector<DTyp
   return join(names, " ");
 }
 
-// A column of the matrix. That of opencl needs no device: it is what one with f64 runs.
+// A column of the matrix. That of opencl and cuda, which share
+// their kernels, needs no device: it is what one with f64 runs.
 struct Column {
   std::string name;
   std::function<Support(const Node&)> supports;
@@ -56,10 +55,8 @@ std::vector<Column> columns() {
     result.push_back({device->info().name,
                       [device](const Node& node) { return device->target().supports(node); }});
   }
-#ifdef WAFER_OPENCL
   result.push_back(
-      {"opencl", [](const Node& node) { return opencl::supports(node, "opencl", {}); }});
-#endif
+      {"opencl, cuda", [](const Node& node) { return kernel::supports(node, "a GPU", {}); }});
   return result;
 }
 

@@ -44,6 +44,7 @@ namespace {
 // Functions that all languages share, over the words of the prelude. Integers wrap around; a
 // division by zero gives 0; a remainder has the divisor's sign; maximum and minimum keep NaN.
 constexpr std::string_view shared = R"(
+#define WF_NUMBERS const WF_GLOBAL WF_I64* p
 WF_FUNCTION float wf_from_bf16(unsigned short bits) {
   return WF_FROM_BITS((unsigned int)bits << 16);
 }

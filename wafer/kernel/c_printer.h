@@ -9,21 +9,32 @@
 // words, as macros and functions that the printed body is written in.
 namespace wafer::kernel {
 
-// What a prelude has to define. Types WF_I64 and WF_U64 (64 bits wide); WF_KERNEL before a kernel's
-// name, WF_FUNCTION before a helper's, WF_GLOBAL before a pointed-to type; WF_INDEX, an
-// integer for indices of elements; WF_LOOP(i, n), a loop over those i below n that are this work
-// item's; WF_F32(bits) and
-// WF_F64(bits), the number with those bits; WF_LOAD_F16(pointer, i) and WF_STORE_F16(pointer, i, x)
-// through unsigned short storage, rounding to nearest even; WF_FROM_BITS and WF_TO_BITS between
-// float and unsigned int. Functions of C's <math.h> under their names without suffix.
+// How a kernel is given its inputs and outputs: as pointers to their elements, or as pairs of a
+// pointer to a buffer's first byte and an offset in bytes (WF_I64), where a value may lie anywhere
+// in a buffer but only buffers can be passed.
+enum class Arguments { pointers, buffers_and_offsets };
+
+// What a prelude has to define.
+// Types WF_I64 and WF_U64 (64 bits wide) with WF_I64_MIN, WF_I64_MAX, WF_U64_MAX; WF_INDEX, an
+// integer for indices of elements. WF_KERNEL before a kernel's name, WF_FUNCTION before a helper's,
+// WF_GLOBAL before a pointed-to type. WF_LOOP(i, n), a loop over those i below n that are this work
+// item's. WF_F32(bits) and WF_F64(bits), the number with those bits; WF_INFINITY in f32.
+// WF_LOAD_F16(pointer, i) and WF_STORE_F16(pointer, i, x) through unsigned short storage, rounding
+// to nearest even; WF_FROM_BITS and WF_TO_BITS between float and unsigned int. Functions of C's
+// <math.h> under their names without suffix, and min and max of two integers of one type.
+// For templates: WF_BUFFER(n), the parameter or parameters that value n is passed by, and
+// WF_POINTER(T, n), which declares a pointer n to its elements; WF_VECTOR(T, n), n numbers of type
+// T ("float, 8" and "double, 4"), WF_VECTOR_OF(T, n, x), all of them x, WF_VECTOR_LOAD(T, n, p),
+// WF_VECTOR_STORE(n, v, p), and WF_VECTOR_FMA(a, b, c), a * b + c rounded once.
 struct Dialect {
   std::string_view name;
   std::string_view prelude;
   std::string_view f64_prelude;  // also needed by programs that compute in f64
+  Arguments arguments = Arguments::pointers;
 };
 
 extern const Dialect opencl_c;  // OpenCL C 1.2
-extern const Dialect cuda_c;    // CUDA C++ for NVRTC; compile with --fmad=false
+extern const Dialect cuda_c;    // CUDA C++17 for NVRTC; compile with --fmad=false
 
 struct PrintedKernel {
   std::string name, source;
@@ -34,11 +45,6 @@ struct PrintedKernel {
 
 // What stands before kernels in a source: the dialect's words and the functions that all share.
 std::string print_prelude(const Dialect& dialect, bool f64);
-
-// How a kernel is given its inputs and outputs: as pointers to their elements, or as pairs of a
-// pointer to a buffer's first byte and an offset in bytes (WF_I64), where a value may lie anywhere
-// in a buffer but only buffers can be passed.
-enum class Arguments { pointers, buffers_and_offsets };
 
 // A kernel that runs the whole iteration space with any number of work items in one dimension. It
 // computes as the CPU's interpreter does, but for the last bits of transcendental functions.

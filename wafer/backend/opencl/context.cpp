@@ -148,22 +148,24 @@ std::optional<double> ClContext::finish_step() const {
   return seconds;
 }
 
-void ClContext::make_kernel(ClKernel& kernel, std::shared_ptr<ClProgram> program,
-                            const std::string& name) const {
+std::shared_ptr<const kernel::CompiledKernel> ClContext::kernel(
+    const std::shared_ptr<const kernel::CompiledSource>& source, const std::string& name) const {
+  auto program = std::dynamic_pointer_cast<const ClProgram>(source);
+  WAFER_CHECK(program != nullptr, "a program of another backend");
   cl_int status;
-  kernel.api = &api_;
-  kernel.handle = api_.create_kernel(program->handle(), name.c_str(), &status);
+  cl_kernel handle = api_.create_kernel(program->handle(), name.c_str(), &status);
   check(status, "kernel " + name);
-  kernel.program = std::move(program);
+  return std::make_shared<ClKernel>(api_, std::move(program), handle);
 }
 
-void ClContext::launch(const ClKernel& kernel, std::span<const void* const> addresses,
-                       const Storage* parameters, int64_t items, int64_t grain,
-                       const std::string& what) const {
+void ClContext::launch(const kernel::CompiledKernel& compiled,
+                       std::span<const void* const> addresses, const Storage* parameters,
+                       int64_t items, int64_t grain, const std::string& what) const {
+  cl_kernel kernel = dynamic_cast<const ClKernel&>(compiled).handle();
   if (items == 0) return;
   cl_uint next = 0;
   auto set = [&](size_t bytes, const void* value) {
-    check(api_.set_kernel_argument(kernel.handle, next++, bytes, value), what);
+    check(api_.set_kernel_argument(kernel, next++, bytes, value), what);
   };
   for (const void* address : addresses) {
     Place at = place(address);
@@ -185,8 +187,7 @@ void ClContext::launch(const ClKernel& kernel, std::span<const void* const> addr
     auto groups = (items + 63) / 64;
     global = 64 * static_cast<size_t>(std::min<int64_t>(groups, int64_t{32} * capabilities_.units));
   }
-  check(api_.enqueue_kernel(queue_, kernel.handle, 1, nullptr, &global, &local, 0, nullptr,
-                            next_event()),
+  check(api_.enqueue_kernel(queue_, kernel, 1, nullptr, &global, &local, 0, nullptr, next_event()),
         what);
 }
 

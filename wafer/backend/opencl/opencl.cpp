@@ -3,142 +3,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
-
-#include "wafer/backend/opencl/session.h"
-#include "wafer/backend/opencl/support.h"
-#include "wafer/kernel/program.h"
-#include "wafer/op/op.h"
-#include "wafer/pass/host/control_flow.h"
-#include "wafer/pass/host/host_device.h"
-#include "wafer/pass/host/host_program.h"
+#include "wafer/backend/opencl/context.h"
+#include "wafer/kernel/device/target.h"
 
 namespace wafer::opencl {
 
 namespace {
-// Kernels count elements in 32 bits.
-constexpr int64_t most_elements = int64_t{1} << 30;
-
-MakeKernel lookup(const OpDef& op) {
-  if (kernel::is_elementwise(op) || &op == &op::fused) return make_elementwise;
-  return find_kernel(op);
-}
-
-std::string unsupported_type(const Type& type, const Capabilities& capabilities) {
-  if (type.dtype > DType::boolean) return str("no op computes in ", type.dtype);
-  if (type.dtype == DType::f64 && !capabilities.f64)
-    return "it has no 64-bit floating numbers (f64): cast to f32";
-  if (type.shape.is_static() && type.elements() > most_elements)
-    return str(type, " has more than ", most_elements, " elements");
-  return "";
-}
-}  // namespace
-
-Support supports(const Node& node, const std::string& device, const Capabilities& capabilities) {
-  if (!lookup(*node.op) && !control_flow_kernel(*node.op))
-    return {false, str(device, " has no kernel for ", node.op->name)};
-  std::string reason;
-  for (const Tensor& input : node.inputs) {
-    if (reason.empty()) reason = unsupported_type(input.type(), capabilities);
-  }
-  for (const Type& type : node.outputs) {
-    if (reason.empty()) reason = unsupported_type(type, capabilities);
-  }
-  if (reason.empty()) return {};
-  return {false, str(device, " does not run it in ", node.outputs[0].dtype, ": ", reason)};
-}
-
-namespace {
-class ClTarget : public Target {
- public:
-  ClTarget(std::string name, ClContext& context) : name_(std::move(name)), context_(context) {}
-
-  std::string name() const override { return name_; }
-
-  Support supports(const Node& node) const override {
-    return opencl::supports(node, name_, context_.capabilities());
-  }
-
-  std::shared_ptr<const Artifact> compile(const Graph& graph,
-                                          const CompileOptions&) const override {
-    auto start = std::chrono::steady_clock::now();
-    Graph lowered =
-        on_device(lower(graph, *this, {.fuse_elementwise = true, .fold_constants = true}));
-    Session session(context_);
-    auto program = make_host_program(std::move(lowered), *this, lookup, context_, &session);
-    session.finish();
-    program->compile_seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return program;
-  }
-
- private:
-  // The graph with its constants in the device's memory.
-  Graph on_device(const Graph& graph) const {
-    return rewrite(
-        graph,
-        [&](const Node& node, const std::vector<Tensor>&) -> std::optional<std::vector<Tensor>> {
-          if (!node.is(op::constant) || context_.owns(*node.values[0])) return std::nullopt;
-          const Type& type = node.outputs[0];
-          std::vector<std::byte> bytes(type.bytes());
-          node.values[0]->read(bytes.data(), bytes.size());
-          auto storage = context_.allocate(bytes.size());
-          context_.write(storage->data(), bytes.data(), bytes.size());
-          return {{Tensor::from_storage(type, storage)}};
-        });
-  }
-
-  std::string name_;
-  ClContext& context_;
-};
-
-class ClDevice : public HostDevice {
- public:
-  // The context lives as long as the process: storages anywhere may belong to it.
-  ClDevice(const std::string& name, ClContext& context)
-      : name_(name), context_(context), target_(name, context) {}
-
-  DeviceInfo info() const override {
-    const Capabilities& c = context_.capabilities();
-    return {.name = name_,
-            .description = str(c.name, ", ", c.platform, " ", c.driver),
-            .threads = 1,
-            .memory_bytes = c.memory_bytes,
-            .is_host_cpu = c.is_cpu};
-  }
-  const Target& target() const override { return target_; }
-
-  std::shared_ptr<Storage> allocate(size_t bytes) override { return context_.allocate(bytes); }
-  void copy_from_host(const void* from, Storage& to, size_t bytes) override {
-    context_.write(to.data(), from, bytes);
-  }
-  void run(const Artifact& artifact, std::span<const std::shared_ptr<Storage>> inputs,
-           std::span<const std::shared_ptr<Storage>> outputs,
-           const RunObserver* observer) override {
-    // One run is enqueued at a time: kernels hold their arguments. An observer may run something.
-    std::lock_guard lock(running_);
-    context_.measure(observer != nullptr);
-    std::shared_ptr<void> not_measured(nullptr, [&](void*) { context_.measure(false); });
-    HostDevice::run(artifact, inputs, outputs, observer);
-    context_.flush();
-  }
-  void synchronize() override { context_.wait(); }
-
- protected:
-  std::shared_ptr<Storage> reachable(const std::shared_ptr<Storage>& storage) override {
-    if (context_.owns(*storage)) return storage;
-    auto copy = allocate(storage->bytes());
-    copy_to_device(*this, *storage, *copy, storage->bytes());
-    return copy;
-  }
-
- private:
-  std::string name_;
-  ClContext& context_;
-  ClTarget target_;
-  std::recursive_mutex running_;
-};
-
 struct Found {
   cl_device_id id;
   Capabilities capabilities;
@@ -219,11 +89,11 @@ Backend find_backend() {
           "no OpenCL driver lists a device; pocl-opencl-icd of Debian runs on any CPU";
     }
     for (const Found& device : found) {
-      // Never destroyed, see ClDevice; the list keeps them in reach.
+      // Never destroyed, see QueueDevice; the list keeps them in reach.
       static auto* contexts = new std::vector<ClContext*>();
       contexts->push_back(new ClContext(*api, device.id, device.capabilities));
-      backend.devices.push_back(
-          std::make_shared<ClDevice>(str("opencl:", backend.devices.size()), *contexts->back()));
+      backend.devices.push_back(std::make_shared<kernel::QueueDevice>(
+          str("opencl:", backend.devices.size()), *contexts->back()));
     }
   } catch (const std::exception& error) {
     if (backend.devices.empty()) backend.absent_reason = error.what();

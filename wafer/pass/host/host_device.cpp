@@ -73,7 +73,12 @@ void HostDevice::run(const Artifact& artifact, std::span<const std::shared_ptr<S
   // The arena goes back also when a step throws.
   std::shared_ptr<void> give_back(nullptr, [&](void*) { give_arena(std::move(arena)); });
   FlushDenormals flush;
-  program->run(in.data(), out.data(), static_cast<std::byte*>(arena->data()), observer);
+  run_program(*program, in.data(), out.data(), static_cast<std::byte*>(arena->data()), observer);
+}
+
+void HostDevice::run_program(const HostProgram& program, void* const* in, void* const* out,
+                             std::byte* arena, const RunObserver* observer) {
+  program.run(in, out, arena, observer);
 }
 
 }  // namespace wafer

@@ -7,6 +7,8 @@
 
 namespace wafer {
 
+class HostProgram;
+
 // What devices that run HostPrograms share: host memory with accounting, and arenas kept between
 // runs.
 class HostDevice : public Device {
@@ -22,6 +24,9 @@ class HostDevice : public Device {
  protected:
   // The value in memory that this device's programs reach: itself, or a copy.
   virtual std::shared_ptr<Storage> reachable(const std::shared_ptr<Storage>& storage);
+  // Runs a program on addresses of memory that it reaches.
+  virtual void run_program(const HostProgram& program, void* const* in, void* const* out,
+                           std::byte* arena, const RunObserver* observer);
 
  private:
   std::shared_ptr<Storage> take_arena(size_t bytes);

@@ -20,6 +20,9 @@ class HostProgram : public Artifact {
   void run(void* const* inputs, void* const* outputs, std::byte* arena,
            const RunObserver* observer = nullptr) const;
 
+  // What the device that runs it keeps with it between runs, one run at a time; may be null.
+  std::shared_ptr<void> run_state;
+
  private:
   friend std::shared_ptr<HostProgram> make_host_program(Graph, const Target&, const KernelLookup&,
                                                         const StepMemory&, KernelSession*);

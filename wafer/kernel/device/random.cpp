@@ -1,28 +1,30 @@
 #include "wafer/op/random.h"
 
-#include "wafer/backend/opencl/session.h"
+#include "wafer/kernel/device/session.h"
 #include "wafer/op/create.h"
 #include "wafer/op/op.h"
 
 // Values made of nothing: counts, and random numbers as op/random.h defines them.
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 namespace {
 // p: items, elements, stream. An item is a block of four numbers.
 constexpr std::string_view random_source = R"(
-inline uint4 philox(uint4 c, uint2 key) {
+WF_FUNCTION void philox(unsigned int* c, unsigned int key0, unsigned int key1) {
   for (int round = 0; round < 10; ++round) {
-    ulong low = (ulong)0xD2511F53u * c.x, high = (ulong)0xCD9E8D57u * c.z;
-    c = (uint4)((uint)(high >> 32) ^ c.y ^ key.x, (uint)high, (uint)(low >> 32) ^ c.w ^ key.y,
-                (uint)low);
-    key += (uint2)(0x9E3779B9u, 0xBB67AE85u);
+    WF_U64 low = (WF_U64)0xD2511F53u * c[0], high = (WF_U64)0xCD9E8D57u * c[2];
+    c[0] = (unsigned int)(high >> 32) ^ c[1] ^ key0;
+    c[1] = (unsigned int)high;
+    c[2] = (unsigned int)(low >> 32) ^ c[3] ^ key1;
+    c[3] = (unsigned int)low;
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
   }
-  return c;
 }
 // Natural logarithm of normal positive numbers: the polynomial of Cephes' logf, within 1 ulp.
-inline float natural_log(float x) {
-  int bits = as_int(x), exponent = (bits >> 23) - 126;
-  float m = as_float((bits & 0x7fffff) | 0x3f000000);
+WF_FUNCTION float natural_log(float x) {
+  int bits = (int)WF_TO_BITS(x), exponent = (bits >> 23) - 126;
+  float m = WF_FROM_BITS((unsigned int)((bits & 0x7fffff) | 0x3f000000));
   if (m < 0.70710678f) {
     exponent -= 1;
     m = m + m;
@@ -41,7 +43,7 @@ inline float natural_log(float x) {
   return m + y + e * 0.693359375f;
 }
 // sqrt(2) erfinv(2 u - 1), u = (bits + 1/2) 2^-24; Giles (2010), table 5.
-inline float normal_of(uint word) {
+WF_FUNCTION float normal_of(unsigned int word) {
   float x = (float)((int)((word >> 8) * 2 + 1) - (1 << 24)) * 0x1p-24f;  // exact
   float w = -natural_log((1.0f - x) * (1.0f + x)), p;
   if (w < 5.0f) {
@@ -69,27 +71,31 @@ inline float normal_of(uint word) {
   }
   return p * x * 1.41421356f;
 }
-inline float uniform_of(uint word) { return (float)(word >> 8) * 0x1p-24f; }
-__kernel void generate(BUFFER(key), BUFFER(y), NUMBERS) {
-  POINTER(const ulong, key);
-  POINTER(float, y);
-  ulong stream = (ulong)p[2], seed = key[0];
+WF_FUNCTION float uniform_of(unsigned int word) { return (float)(word >> 8) * 0x1p-24f; }
+WF_KERNEL generate(WF_BUFFER(key), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const WF_U64, key);
+  WF_POINTER(float, y);
+  WF_U64 stream = (WF_U64)p[2], seed = key[0];
   WF_LOOP(t, (int)p[0]) {
-    uint4 block = philox((uint4)((uint)t, (uint)key[1], (uint)stream, (uint)(stream >> 32)),
-                         (uint2)((uint)seed, (uint)(seed >> 32)));
+    unsigned int block[4];
+    block[0] = (unsigned int)t;
+    block[1] = (unsigned int)key[1];
+    block[2] = (unsigned int)stream;
+    block[3] = (unsigned int)(stream >> 32);
+    philox(block, (unsigned int)seed, (unsigned int)(seed >> 32));
     int left = (int)p[1] - 4 * t;
-    y[4 * t] = NUMBER(block.x);
-    if (left > 1) y[4 * t + 1] = NUMBER(block.y);
-    if (left > 2) y[4 * t + 2] = NUMBER(block.z);
-    if (left > 3) y[4 * t + 3] = NUMBER(block.w);
+    y[4 * t] = NUMBER(block[0]);
+    if (left > 1) y[4 * t + 1] = NUMBER(block[1]);
+    if (left > 2) y[4 * t + 2] = NUMBER(block[2]);
+    if (left > 3) y[4 * t + 3] = NUMBER(block[3]);
   }
 }
 )";
 
 // p: elements, size of the axis, elements within an index of it.
 constexpr std::string_view iota_source = R"(
-__kernel void count_up(BUFFER(y), NUMBERS) {
-  POINTER(Y_T, y);
+WF_KERNEL count_up(WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(Y_T, y);
   int size = (int)p[1], inner = (int)p[2];
   WF_LOOP(i, (int)p[0]) Y_STORE(y, i, (Y_C)(i / inner % size));
 }
@@ -97,10 +103,11 @@ __kernel void count_up(BUFFER(y), NUMBERS) {
 
 Step make_random(const Node& node, KernelContext& context, const std::string& number) {
   int64_t elements = node.outputs[0].elements(), blocks = (elements + 3) / 4;
-  Launch launch = make_launch(
-      node, context,
-      library_source(str("#define NUMBER(word) ", number, "(word)\n"), random_source, false),
-      "generate", {blocks, elements, node.attr<RandomAttrs>().stream}, blocks, 128);
+  Launch launch =
+      make_launch(node, context,
+                  library_source(context, str("#define NUMBER(word) ", number, "(word)\n"),
+                                 random_source, false),
+                  "generate", {blocks, elements, node.attr<RandomAttrs>().stream}, blocks, 128);
   return [launch](const StepArgs& args) { launch({args.in[0], args.out[0]}); };
 }
 }  // namespace
@@ -119,9 +126,10 @@ WAFER_KERNEL(iota) {
   int64_t inner = 1;
   for (size_t d = axis + 1; d < sizes.size(); ++d) inner *= sizes[d];
   Launch launch = make_launch(
-      node, context, library_source(words("Y", type.dtype), iota_source, type.dtype == DType::f64),
+      node, context,
+      library_source(context, words("Y", type.dtype), iota_source, type.dtype == DType::f64),
       "count_up", {type.elements(), sizes[axis], inner}, type.elements(), 2048);
   return [launch](const StepArgs& args) { launch({args.out[0]}); };
 }
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

@@ -1,27 +1,27 @@
-#include "wafer/backend/opencl/lines.h"
-#include "wafer/backend/opencl/session.h"
+#include "wafer/kernel/device/lines.h"
+#include "wafer/kernel/device/session.h"
 #include "wafer/op/index.h"
 #include "wafer/op/op.h"
 #include "wafer/op/reduce.h"
 #include "wafer/op/shape_ops.h"
 
 // Ops along an axis whose elements depend on each other's order: a work item has a line.
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 namespace {
 // p: lines, size, inner, values wanted, indices wanted.
 constexpr std::string_view source = R"(
-inline int precedes(X_C a, X_C b) { return b != b ? a == a : a < b; }  // NaN is greatest
-__kernel void extremum(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(long, y);
+WF_FUNCTION int precedes(X_C a, X_C b) { return b != b ? a == a : a < b; }  // NaN is greatest
+WF_KERNEL extremum(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(WF_I64, y);
   int size = (int)p[1], inner = (int)p[2];
   WF_LOOP(t, (int)p[0]) {
-    __global const X_T* line = x + (long)(t / inner) * size * inner + t % inner;
+    const WF_GLOBAL X_T* line = x + (WF_I64)(t / inner) * size * inner + t % inner;
     X_C best = X_LOAD(line, 0);
     int index = 0;
     for (int i = 1; i < size && best == best; ++i) {
-      X_C value = X_LOAD(line, (long)i * inner);
+      X_C value = X_LOAD(line, (WF_I64)i * inner);
       if (value == value && !(BETTER(value, best))) continue;
       best = value;
       index = i;
@@ -29,12 +29,12 @@ __kernel void extremum(BUFFER(x), BUFFER(y), NUMBERS) {
     y[t] = index;
   }
 }
-__kernel void sums(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(X_T, y);
+WF_KERNEL sums(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(X_T, y);
   int size = (int)p[1], inner = (int)p[2];
   WF_LOOP(t, (int)p[0]) {
-    long at = (long)(t / inner) * size * inner + t % inner;
+    WF_I64 at = (WF_I64)(t / inner) * size * inner + t % inner;
     X_C total = 0;
     for (int i = 0; i < size; ++i, at += inner) {
       total += X_LOAD(x, at);
@@ -43,17 +43,17 @@ __kernel void sums(BUFFER(x), BUFFER(y), NUMBERS) {
   }
 }
 // Merges runs of indices of doubling length, between the halves of this line's scratch.
-__kernel void sorted(BUFFER(x), BUFFER(y), BUFFER(indices), BUFFER(scratch), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(X_T, y);
-  POINTER(long, indices);
-  POINTER(int, scratch);
+WF_KERNEL sorted(WF_BUFFER(x), WF_BUFFER(y), WF_BUFFER(indices), WF_BUFFER(scratch), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(X_T, y);
+  WF_POINTER(WF_I64, indices);
+  WF_POINTER(int, scratch);
   int size = (int)p[1], inner = (int)p[2];
   WF_LOOP(t, (int)p[0]) {
-    long first = (long)(t / inner) * size * inner + t % inner;
-    __global const X_T* line = x + first;
-    __global int* from = scratch + (long)t * 2 * size;
-    __global int* to = from + size;
+    WF_I64 first = (WF_I64)(t / inner) * size * inner + t % inner;
+    const WF_GLOBAL X_T* line = x + first;
+    WF_GLOBAL int* from = scratch + (WF_I64)t * 2 * size;
+    WF_GLOBAL int* to = from + size;
     for (int i = 0; i < size; ++i) from[i] = i;
     for (int width = 1; width < size; width *= 2) {
       for (int start = 0; start < size; start += 2 * width) {
@@ -62,20 +62,20 @@ __kernel void sorted(BUFFER(x), BUFFER(y), BUFFER(indices), BUFFER(scratch), NUM
         for (int k = start; k < end; ++k) {
           int second = a >= middle;
           if (!second && b < end) {
-            X_C left = X_LOAD(line, (long)from[a] * inner);
-            X_C right = X_LOAD(line, (long)from[b] * inner);
+            X_C left = X_LOAD(line, (WF_I64)from[a] * inner);
+            X_C right = X_LOAD(line, (WF_I64)from[b] * inner);
             second = BETTER(right, left);
           }
           to[k] = second ? from[b++] : from[a++];
         }
       }
-      __global int* swapped = from;
+      WF_GLOBAL int* swapped = from;
       from = to;
       to = swapped;
     }
     for (int i = 0; i < size; ++i) {
-      if (p[3]) y[first + (long)i * inner] = line[(long)from[i] * inner];
-      if (p[4]) indices[first + (long)i * inner] = from[i];
+      if (p[3]) y[first + (WF_I64)i * inner] = line[(WF_I64)from[i] * inner];
+      if (p[4]) indices[first + (WF_I64)i * inner] = from[i];
     }
   }
 }
@@ -85,8 +85,9 @@ Launch line_launch(const Node& node, KernelContext& context, const std::string& 
                    const std::string& better, const Lines& lines, bool values = true,
                    bool indices = true) {
   DType dtype = node.inputs[0].dtype();
-  std::string text = library_source(words("X", dtype) + str("#define BETTER(a, b) ", better, "\n"),
-                                    source, dtype == DType::f64);
+  std::string text =
+      library_source(context, words("X", dtype) + str("#define BETTER(a, b) ", better, "\n"),
+                     source, dtype == DType::f64);
   return make_launch(node, context, text, name,
                      {lines.count(), lines.size, lines.inner, values, indices}, lines.count(),
                      std::max<int64_t>(2048 / std::max<int64_t>(lines.size, 1), 1));
@@ -107,7 +108,7 @@ WAFER_KERNEL(argmin) {
 }
 WAFER_KERNEL(cumsum) {
   Lines lines(node.inputs[0].type(), node.attr<AxisAttrs>().axis);
-  return two_buffers(line_launch(node, context, "sums", "0", lines));
+  return two_buffers(line_launch(node, context, "sums", "(a) < (b)", lines));
 }
 WAFER_KERNEL(sort) {
   const auto& attrs = node.attr<SortAttrs>();
@@ -121,4 +122,4 @@ WAFER_KERNEL(sort) {
   };
 }
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

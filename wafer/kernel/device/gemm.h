@@ -1,7 +1,7 @@
 #pragma once
-#include "wafer/backend/opencl/session.h"
+#include "wafer/kernel/device/session.h"
 
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 // C[b] = sum over r of A[b, r] B[b, r], for b = (b1, b0); all strides in elements. B lies row by
 // row, in the computed dtype, its rows padded with any numbers to a multiple of `lanes`.
@@ -32,4 +32,4 @@ struct Pack {
 };
 Launch make_pack(const Node& node, const KernelContext& context, const Pack& pack);
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

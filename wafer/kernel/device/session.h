@@ -4,57 +4,62 @@
 #include <string>
 #include <vector>
 
-#include "wafer/backend/opencl/context.h"
 #include "wafer/ir/dtype.h"
+#include "wafer/kernel/device/queue.h"
 #include "wafer/runtime/kernel.h"
 
-namespace wafer::opencl {
+namespace wafer::kernel {
+
+// A kernel's place, empty until the source that it is part of is compiled.
+struct KernelSlot {
+  std::shared_ptr<const CompiledKernel> kernel;
+};
 
 // A kernel with all that it needs but the addresses of a run.
 struct Launch {
-  std::shared_ptr<const ClKernel> kernel;
+  std::shared_ptr<const KernelSlot> kernel;
   std::shared_ptr<Storage> parameters;  // null: the kernel takes none
-  const ClContext* context = nullptr;
+  const Queue* queue = nullptr;
   int64_t items = 0;  // iterations of its outermost loop
   int64_t grain = 1;  // how many of them are worth a work item
   std::string what;   // for errors: the op, its types and its place in the model
 
   void operator()(std::initializer_list<const void*> addresses) const {
-    context->launch(*kernel, {addresses.begin(), addresses.size()}, parameters.get(), items, grain,
-                    what);
+    (*this)(std::span<const void* const>(addresses.begin(), addresses.size()));
   }
   void operator()(std::span<const void* const> addresses) const {
-    context->launch(*kernel, addresses, parameters.get(), items, grain, what);
+    queue->launch(*kernel->kernel, addresses, parameters.get(), items, grain, what);
   }
 };
 
 // What the kernels of one program share while they are made.
 class Session : public KernelSession {
  public:
-  explicit Session(ClContext& context) : context_(context) {}
+  explicit Session(Queue& queue) : queue_(queue) {}
 
-  ClContext& context() const { return context_; }
+  Queue& queue() const { return queue_; }
 
   // A kernel that is made for a node: compiled together with the program's others by finish().
   // `print` gives its source under a name.
   template <class Print>
-  std::shared_ptr<const ClKernel> add(bool f64, Print&& print) {
+  std::shared_ptr<const KernelSlot> add(bool f64, Print&& print) {
     std::string name = "wf_" + std::to_string(sources_.size());
     return add_source(print(name), name, f64);
   }
   // A kernel of a source that many programs share.
-  std::shared_ptr<const ClKernel> library(const std::string& source, const std::string& name);
+  std::shared_ptr<const KernelSlot> library(const std::string& source, const std::string& name);
   // Compiles what was added.
   void finish();
 
  private:
-  std::shared_ptr<const ClKernel> add_source(std::string source, const std::string& name, bool f64);
+  std::shared_ptr<const KernelSlot> add_source(std::string source, const std::string& name,
+                                               bool f64);
 
   struct Added {
     std::string name, source;
-    std::shared_ptr<ClKernel> kernel;
+    std::shared_ptr<KernelSlot> kernel;
   };
-  ClContext& context_;
+  Queue& queue_;
   bool f64_ = false;
   std::vector<Added> sources_;
 };
@@ -69,8 +74,9 @@ std::string words(const std::string& prefix, DType dtype);
 // A dtype whose elements are what `dtype` is computed in.
 DType computed_in(DType dtype);
 
-// The source of a library: the prelude, words and macros, then the text of the template.
-std::string library_source(const std::string& definitions, std::string_view text, bool f64);
+// The source of a library in the device's language: the prelude, definitions, then the template.
+std::string library_source(const KernelContext& context, const std::string& definitions,
+                           std::string_view text, bool f64);
 
 // A launch of a template's kernel `name` with parameters (64-bit integers).
 Launch make_launch(const Node& node, const KernelContext& context, const std::string& source,
@@ -82,4 +88,4 @@ MakeKernel find_kernel(const OpDef& op);
 // Makes steps for element-wise ops and groups of them.
 Step make_elementwise(const Node& node, KernelContext& context);
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

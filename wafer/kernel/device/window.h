@@ -3,7 +3,7 @@
 
 #include "wafer/ir/type.h"
 
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 // Windows over spatial dimensions as numbers for kernels: always three dimensions, the first ones 1
 // where there are fewer. 24 numbers: sizes of x, of y, of the window, strides, low padding,
@@ -56,4 +56,4 @@ inline constexpr const char* window_text = R"(
 #define TAPS ((int)w[22])
 )";
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

@@ -1,4 +1,4 @@
-#include "wafer/backend/opencl/move.h"
+#include "wafer/kernel/device/move.h"
 
 #include <cstring>
 
@@ -7,7 +7,7 @@
 #include "wafer/op/shape_ops.h"
 
 // Ops that move elements without computing on them: each is a few strided copies.
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 namespace {
 using Sizes = std::vector<int64_t>;
@@ -15,19 +15,19 @@ using Sizes = std::vector<int64_t>;
 // p: rows, inner size, rank, inner strides (from, to), offsets (from, to), number of starts; from 8
 // on in eights: sizes, strides from, strides to, limits of starts, strides of starts (from, to).
 constexpr std::string_view source = R"(
-__kernel void move(BUFFER(x), BUFFER(y), BUFFER(start), NUMBERS) {
-  POINTER(const T, x);
-  POINTER(T, y);
-  POINTER(const long, start);
+WF_KERNEL move(WF_BUFFER(x), WF_BUFFER(y), WF_BUFFER(start), WF_NUMBERS) {
+  WF_POINTER(const T, x);
+  WF_POINTER(T, y);
+  WF_POINTER(const WF_I64, start);
   int rows = (int)p[0], inner = (int)p[1], rank = (int)p[2], starts = (int)p[7];
-  long xs = p[3], ys = p[4], x0 = p[5], y0 = p[6];
+  WF_I64 xs = p[3], ys = p[4], x0 = p[5], y0 = p[6];
   for (int d = 0; d < starts; ++d) {
-    long at = min(max(start[d], 0l), p[32 + d]);
+    WF_I64 at = min(max(start[d], (WF_I64)0), p[32 + d]);
     x0 += at * p[40 + d];
     y0 += at * p[48 + d];
   }
   WF_LOOP(row, rows) {
-    long from = x0, to = y0;
+    WF_I64 from = x0, to = y0;
     int rest = row;
     for (int d = rank - 1; d >= 0; --d) {
       int size = (int)p[8 + d], at = rest % size;
@@ -85,13 +85,14 @@ Step one_move(const Node& node, const KernelContext& context, Move move) {
 }  // namespace
 
 Launch make_move(const Node& node, const KernelContext& context, DType dtype, Move move) {
-  constexpr std::string_view types[] = {"uchar", "ushort", "uint", "ulong"};
+  constexpr std::string_view types[] = {"unsigned char", "unsigned short", "unsigned int",
+                                        "WF_U64"};
   int log2_bytes = 0;
   while ((8 << log2_bytes) < bits(dtype)) ++log2_bytes;
   collapse(move);
   int64_t elements = count(move.sizes), inner = 1, from_stride = 1, to_stride = 1;
   // A CPU's work item copies a row; one long row is copied element by element, to share it out.
-  bool rows = session_of(context).context().capabilities().is_cpu && move.sizes.size() > 1;
+  bool rows = session_of(context).queue().capabilities().is_cpu && move.sizes.size() > 1;
   if (rows) {
     inner = move.sizes.back();
     from_stride = move.from.back();
@@ -120,7 +121,8 @@ Launch make_move(const Node& node, const KernelContext& context, DType dtype, Mo
   put(32, move.limits);
   put(40, move.start_from);
   put(48, move.start_to);
-  std::string text = library_source(str("#define T ", types[log2_bytes], "\n"), source, false);
+  std::string text =
+      library_source(context, str("#define T ", types[log2_bytes], "\n"), source, false);
   return make_launch(node, context, text, "move", p, row_count,
                      std::max<int64_t>(4096 / std::max<int64_t>(inner, 1), 1));
 }
@@ -130,7 +132,7 @@ WAFER_KERNEL(reshape) {
   WAFER_CHECK(node.outputs[0].layout == Layout::row_major &&
                   node.inputs[0].type().layout == Layout::row_major,
               "a reshape between layouts");
-  const ClContext* device = &session_of(context).context();
+  const Queue* device = &session_of(context).queue();
   return [=](const StepArgs& args) { device->copy(args.out[0], args.in[0], bytes); };
 }
 
@@ -205,7 +207,7 @@ WAFER_KERNEL(pad) {
   });
   Launch launch = make_move(node, context, type.dtype, std::move(move));
   return [launch, value, bytes = type.bytes()](const StepArgs& args) {
-    launch.context->fill(args.out[0], value.data(), value.size(), bytes);
+    launch.queue->fill(args.out[0], value.data(), value.size(), bytes);
     launch({args.in[0], args.out[0], nullptr});
   };
 }
@@ -255,9 +257,9 @@ WAFER_KERNEL(dynamic_update_slice) {
                              .start_from = Sizes(y.size()),
                              .start_to = strides});
   return [launch, bytes = node.outputs[0].bytes()](const StepArgs& args) {
-    launch.context->copy(args.out[0], args.in[0], bytes);
+    launch.queue->copy(args.out[0], args.in[0], bytes);
     launch({args.in[1], args.out[0], args.in[2]});
   };
 }
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

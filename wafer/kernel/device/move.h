@@ -1,7 +1,7 @@
 #pragma once
-#include "wafer/backend/opencl/session.h"
+#include "wafer/kernel/device/session.h"
 
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 // Elements copied one by one between two strided places.
 struct Move {
@@ -16,4 +16,4 @@ struct Move {
 // A launch on (from, to, start).
 Launch make_move(const Node& node, const KernelContext& context, DType dtype, Move move);
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

@@ -1,70 +1,71 @@
 #include "wafer/op/matmul.h"
 
-#include "wafer/backend/opencl/gemm.h"
+#include "wafer/kernel/device/gemm.h"
 #include "wafer/op/op.h"
 
 // Matrix products: a work item keeps a tile of 6 rows by two vectors of the result in registers and
 // adds the products of a column of A and a row of B to it.
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 namespace {
 // p: m, n, k, terms, inner batches, padded n, accumulate, -; from 8 on A's strides by row, column,
 // term, outer, inner; from 16 on B's by row, term, outer, inner; from 24 on C's by row, outer,
 // inner.
 constexpr std::string_view tiled = R"(
-inline void store_tile(__global C_T* c, long c_row, V acc[ROWS][2], int rows, int width, int add) {
+WF_FUNCTION void store_tile(WF_GLOBAL C_T* c, WF_I64 c_row, V acc[ROWS][2], int rows, int width,
+                            int add) {
   for (int i = 0; i < ROWS; ++i) {
     if (i >= rows) break;
     C_C values[2 * LANES];
-    VSTORE(acc[i][0], 0, values);
-    VSTORE(acc[i][1], 1, values);
+    VSTORE(acc[i][0], values);
+    VSTORE(acc[i][1], values + LANES);
     for (int j = 0; j < width; ++j) {
       C_C before = add ? C_LOAD(c, i * c_row + j) : (C_C)0;
       C_STORE(c, i * c_row + j, before + values[j]);
     }
   }
 }
-__kernel void gemm(BUFFER(a), BUFFER(b), BUFFER(c), NUMBERS) {
-  POINTER(const A_T, a);
-  POINTER(const C_C, b);
-  POINTER(C_T, c);
+WF_KERNEL gemm(WF_BUFFER(a), WF_BUFFER(b), WF_BUFFER(c), WF_NUMBERS) {
+  WF_POINTER(const A_T, a);
+  WF_POINTER(const C_C, b);
+  WF_POINTER(C_T, c);
   int m = (int)p[0], n = (int)p[1], k = (int)p[2], terms = (int)p[3], inner = (int)p[4];
   int padded = (int)p[5], add = (int)p[6], tiles = (int)p[7];
-  long a_row = p[8], a_column = p[9], b_row = p[16], c_row = p[24];
+  WF_I64 a_row = p[8], a_column = p[9], b_row = p[16], c_row = p[24];
   int down = (m + ROWS - 1) / ROWS, across = (padded + 2 * LANES - 1) / (2 * LANES);
   WF_LOOP(t, tiles) {
     int row = t % down * ROWS, column = t / down % across * 2 * LANES, batch = t / down / across;
     int rows = min(m - row, ROWS), both = column + LANES < padded;
     V acc[ROWS][2];
 #pragma unroll
-    for (int i = 0; i < ROWS; ++i) acc[i][0] = acc[i][1] = (V)(0);
-    long a_at[ROWS];
+    for (int i = 0; i < ROWS; ++i) acc[i][0] = acc[i][1] = SPLAT(0);
+    WF_I64 a_at[ROWS];
 #pragma unroll
     for (int i = 0; i < ROWS; ++i)
       a_at[i] = min(row + i, m - 1) * a_row + batch / inner * p[11] + batch % inner * p[12];
     for (int term = 0; term < terms; ++term) {
-      __global const A_T* a_term = a + term * p[10];
-      __global const C_C* b_at =
+      const WF_GLOBAL A_T* a_term = a + term * p[10];
+      const WF_GLOBAL C_C* b_at =
           b + term * p[17] + batch / inner * p[18] + batch % inner * p[19] + column;
       if (both) {
         for (int s = 0; s < k; ++s) {
-          V b0 = VLOAD(0, b_at), b1 = VLOAD(1, b_at);
+          V b0 = VLOAD(b_at), b1 = VLOAD(b_at + LANES);
           b_at += b_row;
 #pragma unroll
           for (int i = 0; i < ROWS; ++i) {
-            V x = (V)((C_C)A_LOAD(a_term, a_at[i] + s * a_column));
-            acc[i][0] = fma(x, b0, acc[i][0]);
-            acc[i][1] = fma(x, b1, acc[i][1]);
+            V x = SPLAT((C_C)A_LOAD(a_term, a_at[i] + s * a_column));
+            acc[i][0] = WF_VECTOR_FMA(x, b0, acc[i][0]);
+            acc[i][1] = WF_VECTOR_FMA(x, b1, acc[i][1]);
           }
         }
       } else {
         for (int s = 0; s < k; ++s) {
-          V b0 = VLOAD(0, b_at);
+          V b0 = VLOAD(b_at);
           b_at += b_row;
 #pragma unroll
           for (int i = 0; i < ROWS; ++i) {
-            V x = (V)((C_C)A_LOAD(a_term, a_at[i] + s * a_column));
-            acc[i][0] = fma(x, b0, acc[i][0]);
+            V x = SPLAT((C_C)A_LOAD(a_term, a_at[i] + s * a_column));
+            acc[i][0] = WF_VECTOR_FMA(x, b0, acc[i][0]);
           }
         }
       }
@@ -77,15 +78,15 @@ __kernel void gemm(BUFFER(a), BUFFER(b), BUFFER(c), NUMBERS) {
 
 // The same without tiles, for integers.
 constexpr std::string_view plain = R"(
-__kernel void gemm(BUFFER(a), BUFFER(b), BUFFER(c), NUMBERS) {
-  POINTER(const A_T, a);
-  POINTER(const C_C, b);
-  POINTER(C_T, c);
+WF_KERNEL gemm(WF_BUFFER(a), WF_BUFFER(b), WF_BUFFER(c), WF_NUMBERS) {
+  WF_POINTER(const A_T, a);
+  WF_POINTER(const C_C, b);
+  WF_POINTER(C_T, c);
   int m = (int)p[0], n = (int)p[1], k = (int)p[2], inner = (int)p[4];
   WF_LOOP(t, (int)p[7]) {
     int column = t % n, row = t / n % m, batch = t / n / m;
-    __global const A_T* a_at = a + row * p[8] + batch / inner * p[11] + batch % inner * p[12];
-    __global const C_C* b_at = b + batch / inner * p[18] + batch % inner * p[19] + column;
+    const WF_GLOBAL A_T* a_at = a + row * p[8] + batch / inner * p[11] + batch % inner * p[12];
+    const WF_GLOBAL C_C* b_at = b + batch / inner * p[18] + batch % inner * p[19] + column;
     C_C sum = 0;
     for (int s = 0; s < k; ++s) sum += (C_C)A_LOAD(a_at, s * p[9]) * b_at[s * p[16]];
     C_STORE(c, row * p[24] + batch / inner * p[25] + batch % inner * p[26] + column, sum);
@@ -95,14 +96,14 @@ __kernel void gemm(BUFFER(a), BUFFER(b), BUFFER(c), NUMBERS) {
 
 // p: batches x rows, rows, columns, padded; strides of the source by batch, row, column.
 constexpr std::string_view packing = R"(
-__kernel void pack(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
+WF_KERNEL pack(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
   int rows = (int)p[1], columns = (int)p[2], padded = (int)p[3];
-  long stride = p[6];
+  WF_I64 stride = p[6];
   WF_LOOP(t, (int)p[0]) {
-    __global const X_T* from = x + t / rows * p[4] + t % rows * p[5];
-    __global Y_T* to = y + (long)t * padded;
+    const WF_GLOBAL X_T* from = x + t / rows * p[4] + t % rows * p[5];
+    WF_GLOBAL Y_T* to = y + (WF_I64)t * padded;
     for (int j = 0; j < columns; ++j) to[j] = (Y_C)X_LOAD(from, j * stride);
     for (int j = columns; j < padded; ++j) to[j] = 0;
   }
@@ -117,13 +118,16 @@ Launch make_gemm(const Node& node, const KernelContext& context, const Gemm& g) 
   int64_t across = (padded + 2 * lanes - 1) / (2 * lanes), down = (g.m + tile_rows - 1) / tile_rows;
   int64_t batches = g.outer * g.inner;
   int64_t items = real ? batches * down * across : batches * g.m * g.n;
-  std::string type = f64 ? "double4" : "float8", number = std::to_string(lanes);
   std::string definitions = words("A", g.a) + words("C", g.c);
   if (real) {
-    definitions += str("#define V ", type, "\n#define LANES ", lanes, "\n#define ROWS ", tile_rows,
-                       "\n#define VLOAD vload", number, "\n#define VSTORE vstore", number, "\n");
+    std::string vector = f64 ? "double, 4" : "float, 8", number = std::to_string(lanes);
+    definitions += str("#define V WF_VECTOR(", vector, ")\n#define SPLAT(x) WF_VECTOR_OF(", vector,
+                       ", x)\n#define VLOAD(p) WF_VECTOR_LOAD(", vector,
+                       ", p)\n#define VSTORE(v, p) WF_VECTOR_STORE(", number,
+                       ", v, p)\n#define LANES ", lanes, "\n#define ROWS ", tile_rows, "\n");
   }
-  std::string text = library_source(definitions, real ? tiled : plain, f64 || g.a == DType::f64);
+  std::string text =
+      library_source(context, definitions, real ? tiled : plain, f64 || g.a == DType::f64);
   std::vector<int64_t> p = {g.m,          g.n,       g.k,      g.terms,    g.inner,  padded,
                             g.accumulate, items,     g.a_row,  g.a_column, g.a_term, g.a_outer,
                             g.a_inner,    0,         0,        0,          g.b_row,  g.b_term,
@@ -137,7 +141,8 @@ Launch make_gemm(const Node& node, const KernelContext& context, const Gemm& g) 
 Launch make_pack(const Node& node, const KernelContext& context, const Pack& pack) {
   int64_t items = pack.batches * pack.rows;
   bool f64 = pack.from == DType::f64 || pack.to == DType::f64;
-  std::string text = library_source(words("X", pack.from) + words("Y", pack.to), packing, f64);
+  std::string text =
+      library_source(context, words("X", pack.from) + words("Y", pack.to), packing, f64);
   return make_launch(
       node, context, text, "pack",
       {items, pack.rows, pack.columns, pack.padded, pack.batch, pack.row, pack.column}, items,
@@ -166,7 +171,7 @@ WAFER_KERNEL(matmul) {
             .b_inner = k * columns,
             .c_row = n,
             .c_inner = m * n};
-  context.kernel = "opencl:matmul";
+  context.kernel = "matmul";
   Launch product = make_gemm(node, context, gemm);
   if (!packed) {
     return [product](const StepArgs& args) { product({args.in[0], args.in[1], args.out[0]}); };
@@ -188,4 +193,4 @@ WAFER_KERNEL(matmul) {
   };
 }
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

@@ -1,30 +1,24 @@
-#include "wafer/backend/opencl/session.h"
+#include "wafer/kernel/device/session.h"
 
 #include "wafer/kernel/c_printer.h"
 #include "wafer/kernel/program.h"
 #include "wafer/op/op.h"
 
-namespace wafer::opencl {
+namespace wafer::kernel {
 
-#include "opencl_kernels.inc"  // find_kernel
+#include "device_kernels.inc"  // find_kernel
 
 namespace {
-constexpr std::string_view common = R"(
-#define BUFFER(n) __global uchar* n##_buffer, long n##_at
-#define POINTER(T, n) __global T* n = (__global T*)(n##_buffer + n##_at)
-#define NUMBERS __global const long* p
-)";
-
 std::string_view computed_type(DType dtype) {
   if (dtype == DType::f64) return "double";
   if (is_floating(dtype)) return "float";
-  return is_signed(dtype) ? "long" : "ulong";
+  return is_signed(dtype) ? "WF_I64" : "WF_U64";
 }
 }  // namespace
 
 Session& session_of(const KernelContext& context) {
   auto* session = dynamic_cast<Session*>(context.session);
-  WAFER_CHECK(session != nullptr, "a kernel of opencl is made outside of its target");
+  WAFER_CHECK(session != nullptr, "a kernel of a device is made outside of its target");
   return *session;
 }
 
@@ -40,38 +34,37 @@ DType computed_in(DType dtype) {
 }
 
 std::string words(const std::string& prefix, DType dtype) {
-  std::string store = dtype == DType::boolean ? "(p)[i] = (uchar)((v) != 0)"
-                                              : kernel::store_text(dtype, "(p)", "(i)", "(v)");
-  return str("#define ", prefix, "_T ", kernel::storage_type(dtype), "\n#define ", prefix, "_C ",
+  std::string store = dtype == DType::boolean ? "(p)[i] = (unsigned char)((v) != 0)"
+                                              : store_text(dtype, "(p)", "(i)", "(v)");
+  return str("#define ", prefix, "_T ", storage_type(dtype), "\n#define ", prefix, "_C ",
              computed_type(dtype), "\n#define ", prefix, "_LOAD(p, i) ((", computed_type(dtype),
-             ")", kernel::load_text(dtype, "(p)", "(i)"), ")\n#define ", prefix, "_STORE(p, i, v) ",
-             store, "\n");
+             ")", load_text(dtype, "(p)", "(i)"), ")\n#define ", prefix, "_STORE(p, i, v) ", store,
+             "\n");
 }
 
-std::string library_source(const std::string& definitions, std::string_view text, bool f64) {
-  return str(kernel::print_prelude(kernel::opencl_c, f64), common, definitions, text);
+std::string library_source(const KernelContext& context, const std::string& definitions,
+                           std::string_view text, bool f64) {
+  return str(print_prelude(session_of(context).queue().dialect(), f64), definitions, text);
 }
 
-std::shared_ptr<const ClKernel> Session::library(const std::string& source,
-                                                 const std::string& name) {
-  auto kernel = std::make_shared<ClKernel>();
-  context_.make_kernel(*kernel, context_.program(source, true), name);
-  return kernel;
+std::shared_ptr<const KernelSlot> Session::library(const std::string& source,
+                                                   const std::string& name) {
+  return std::make_shared<KernelSlot>(queue_.kernel(queue_.compile(source, true), name));
 }
 
-std::shared_ptr<const ClKernel> Session::add_source(std::string source, const std::string& name,
-                                                    bool f64) {
+std::shared_ptr<const KernelSlot> Session::add_source(std::string source, const std::string& name,
+                                                      bool f64) {
   f64_ = f64_ || f64;
-  sources_.push_back({name, std::move(source), std::make_shared<ClKernel>()});
+  sources_.push_back({name, std::move(source), std::make_shared<KernelSlot>()});
   return sources_.back().kernel;
 }
 
 void Session::finish() {
   if (sources_.empty()) return;
-  std::string source = kernel::print_prelude(kernel::opencl_c, f64_);
+  std::string source = print_prelude(queue_.dialect(), f64_);
   for (const Added& added : sources_) source += added.source;
-  auto program = context_.program(source, false);
-  for (const Added& added : sources_) context_.make_kernel(*added.kernel, program, added.name);
+  auto compiled = queue_.compile(source, false);
+  for (const Added& added : sources_) added.kernel->kernel = queue_.kernel(compiled, added.name);
 }
 
 Launch make_launch(const Node& node, const KernelContext& context, const std::string& source,
@@ -80,34 +73,35 @@ Launch make_launch(const Node& node, const KernelContext& context, const std::st
   Session& session = session_of(context);
   Launch launch;
   launch.kernel = session.library(source, name);
-  launch.context = &session.context();
+  launch.queue = &session.queue();
   launch.items = items;
   launch.grain = grain;
   launch.what = describe(node);
   if (!parameters.empty()) {
     size_t bytes = parameters.size() * sizeof(int64_t);
-    launch.parameters = session.context().allocate(bytes);
-    session.context().write(launch.parameters->data(), parameters.data(), bytes);
+    launch.parameters = session.queue().allocate(bytes);
+    session.queue().write(launch.parameters->data(), parameters.data(), bytes);
   }
   return launch;
 }
 
 Step make_elementwise(const Node& node, KernelContext& context) {
   Session& session = session_of(context);
-  kernel::Program program = kernel::build_program(node, context.output_used);
-  kernel::PrintedKernel printed;
+  Program program = build_program(node, context.output_used);
+  PrintedKernel printed;
+  Arguments arguments = session.queue().dialect().arguments;
   Launch launch;
   // Printed twice: whether it computes in f64 is known afterwards only.
-  bool f64 = kernel::print_kernel(program, "it").f64;
+  bool f64 = print_kernel(program, "it").f64;
   launch.kernel = session.add(f64, [&](const std::string& name) {
-    printed = kernel::print_kernel(program, name, kernel::Arguments::buffers_and_offsets);
+    printed = print_kernel(program, name, arguments);
     return printed.source;
   });
-  launch.context = &session.context();
+  launch.queue = &session.queue();
   launch.items = program.elements();
   launch.grain = 2048;
   launch.what = describe(node);
-  context.kernel = "opencl:fused";
+  context.kernel = "fused";
   return [launch, inputs = printed.inputs, outputs = printed.outputs](const StepArgs& args) {
     std::vector<const void*> addresses;
     for (int i : inputs) addresses.push_back(args.in[i]);
@@ -116,4 +110,4 @@ Step make_elementwise(const Node& node, KernelContext& context) {
   };
 }
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
-#include "wafer/backend/opencl/session.h"
+#include "wafer/kernel/device/session.h"
 #include "wafer/op/op.h"
 
 // Reductions: a work item makes one element of the result, or sixteen neighbours where those lie
 // side by side in the input. Where there are few results each is made in parts, which a second
 // launch adds up. Sums run in eight lanes or blocks of 64 terms, so that their errors stay small.
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 namespace {
 using Sizes = std::vector<int64_t>;
@@ -18,8 +18,9 @@ using Sizes = std::vector<int64_t>;
 // and strides of the outer reduced ones. With columns: results are groups of up to 16 of p[7]
 // columns.
 constexpr std::string_view source = R"(
-inline long place(int number, int rank, __global const long* sizes, __global const long* strides) {
-  long at = 0;
+WF_FUNCTION WF_I64 place(int number, int rank, const WF_GLOBAL WF_I64* sizes,
+                         const WF_GLOBAL WF_I64* strides) {
+  WF_I64 at = 0;
   for (int d = rank - 1; d >= 0; --d) {
     int size = (int)sizes[d];
     at += (number % size) * strides[d];
@@ -27,7 +28,7 @@ inline long place(int number, int rank, __global const long* sizes, __global con
   }
   return at;
 }
-inline Y_C run(__global const X_T* x, int count, long stride) {
+WF_FUNCTION Y_C run(const WF_GLOBAL X_T* x, int count, WF_I64 stride) {
   Y_C lanes[8];
   for (int l = 0; l < 8; ++l) lanes[l] = INITIAL;
   int j = 0;
@@ -42,14 +43,14 @@ inline Y_C run(__global const X_T* x, int count, long stride) {
   for (int l = 1; l < 8; ++l) lanes[0] = COMBINE(lanes[0], lanes[l]);
   return lanes[0];
 }
-__kernel void reduce(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
+WF_KERNEL reduce(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
   int results = (int)p[0], parts = (int)p[1], terms = (int)p[2], inner = (int)p[3];
   int each = (terms + parts - 1) / parts;
   WF_LOOP(t, results * parts) {
     int part = t % parts, k = part * each, end = min(k + each, terms);
-    __global const X_T* from = x + place(t / parts, (int)p[5], p + 8, p + 16);
+    const WF_GLOBAL X_T* from = x + place(t / parts, (int)p[5], p + 8, p + 16);
     Y_C total = INITIAL;
     while (k < end) {
       int row = k / inner, column = k % inner, count = min(inner - column, end - k);
@@ -60,22 +61,22 @@ __kernel void reduce(BUFFER(x), BUFFER(y), NUMBERS) {
     Y_STORE(y, t, total);
   }
 }
-__kernel void reduce_columns(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
+WF_KERNEL reduce_columns(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
   int groups = (int)p[0], parts = (int)p[1], terms = (int)p[2], columns = (int)p[7];
   int each = (terms + parts - 1) / parts, across = (columns + 15) / 16;
   WF_LOOP(t, groups * parts) {
     int part = t % parts, group = t / parts, k = part * each, end = min(k + each, terms);
     int column = group % across * 16, width = min(columns - column, 16);
-    __global const X_T* from = x + place(group / across, (int)p[5], p + 8, p + 16) + column;
+    const WF_GLOBAL X_T* from = x + place(group / across, (int)p[5], p + 8, p + 16) + column;
     Y_C totals[16], sums[16];
     for (int j = 0; j < 16; ++j) totals[j] = INITIAL;
     while (k < end) {
       int stop = min(end, k + 64);
       for (int j = 0; j < 16; ++j) sums[j] = INITIAL;
       for (; k < stop; ++k) {
-        __global const X_T* row = from + place(k, (int)p[6], p + 24, p + 32);
+        const WF_GLOBAL X_T* row = from + place(k, (int)p[6], p + 24, p + 32);
         if (width == 16) {
           for (int j = 0; j < 16; ++j) sums[j] = COMBINE(sums[j], (Y_C)X_LOAD(row, j));
         } else {
@@ -125,16 +126,17 @@ Operation operation_of(const Node& node, DType computed) {
   if (real) {
     const char* combine = greatest ? (wide ? "wf_maximum_double(a, b)" : "wf_maximum_float(a, b)")
                                    : (wide ? "wf_minimum_double(a, b)" : "wf_minimum_float(a, b)");
-    return {combine, greatest ? "-INFINITY" : "INFINITY"};
+    return {combine, greatest ? "-WF_INFINITY" : "WF_INFINITY"};
   }
   const char* combine = greatest ? "max(a, b)" : "min(a, b)";
-  if (computed == DType::i64) return {combine, greatest ? "LONG_MIN" : "LONG_MAX"};
-  return {combine, greatest ? "0ul" : "ULONG_MAX"};
+  if (computed == DType::i64) return {combine, greatest ? "WF_I64_MIN" : "WF_I64_MAX"};
+  return {combine, greatest ? "(WF_U64)0" : "WF_U64_MAX"};
 }
 
-std::string source_for(const Operation& operation, DType x, DType y) {
+std::string source_for(const KernelContext& context, const Operation& operation, DType x, DType y) {
   bool f64 = x == DType::f64 || y == DType::f64;
-  return library_source(str("#define COMBINE(a, b) ", operation.combine, "\n#define INITIAL ((Y_C)",
+  return library_source(context,
+                        str("#define COMBINE(a, b) ", operation.combine, "\n#define INITIAL ((Y_C)",
                             operation.initial, ")\n", words("X", x), words("Y", y)),
                         source, f64);
 }
@@ -156,7 +158,7 @@ Step reduction(const Node& node, KernelContext& context) {
   }
   DType computed = computed_in(y.dtype);
   Operation operation = operation_of(node, computed);
-  const Capabilities& device = session_of(context).context().capabilities();
+  const Capabilities& device = session_of(context).queue().capabilities();
   int64_t results = y.elements(), terms = reduced.count();
   bool columns = device.is_cpu && !kept.sizes.empty() && kept.strides.back() == 1 &&
                  kept.sizes.back() >= 8 && results > 0;
@@ -193,10 +195,10 @@ Step reduction(const Node& node, KernelContext& context) {
   put(p, 16, kept.strides);
   put(p, 24, outer.sizes);
   put(p, 32, outer.strides);
-  context.kernel = columns ? "opencl:reduce_columns" : "opencl:reduce";
+  context.kernel = columns ? "reduce_columns" : "reduce";
   DType first_result = parts > 1 ? computed : y.dtype;
   int64_t cost = std::max<int64_t>(terms / parts * (columns ? 16 : 1), 1);
-  Launch first = make_launch(node, context, source_for(operation, x.dtype, first_result),
+  Launch first = make_launch(node, context, source_for(context, operation, x.dtype, first_result),
                              columns ? "reduce_columns" : "reduce", p, groups * parts,
                              std::max<int64_t>(4096 / cost, 1));
   if (parts == 1) return [first](const StepArgs& args) { first({args.in[0], args.out[0]}); };
@@ -206,8 +208,8 @@ Step reduction(const Node& node, KernelContext& context) {
   put(q, 0, {results, 1, parts, parts, 1, 1, 0, 1});
   put(q, 8, {results});
   put(q, 16, {parts});
-  Launch second = make_launch(node, context, source_for(operation, computed, y.dtype), "reduce", q,
-                              results, 256);
+  Launch second = make_launch(node, context, source_for(context, operation, computed, y.dtype),
+                              "reduce", q, results, 256);
   return [first, second](const StepArgs& args) {
     first({args.in[0], args.scratch});
     second({args.scratch, args.out[0]});
@@ -228,4 +230,4 @@ WAFER_KERNEL(reduce_min) {
   return reduction(node, context);
 }
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

@@ -2,29 +2,29 @@
 
 #include <algorithm>
 
-#include "wafer/backend/opencl/gemm.h"
-#include "wafer/backend/opencl/window.h"
+#include "wafer/kernel/device/gemm.h"
+#include "wafer/kernel/device/window.h"
 #include "wafer/op/op.h"
 
 // Convolutions as matrix products: the windows of a few images are written out as the columns (or
 // the rows) of a matrix. Every image and group is a batch of the product, so that results lie where
 // they belong.
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 namespace {
 // p: items, row length, padded row length, -, then the window's numbers from 8 on.
 constexpr std::string_view source = R"(
 // y[image, channel, tap][place]: a row of y for each channel and place in the window.
-__kernel void columns(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
-  __global const long* w = p + 8;
+WF_KERNEL columns(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
+  const WF_GLOBAL WF_I64* w = p + 8;
   int padded = (int)p[2];
   WF_LOOP(t, (int)p[0]) {
     int tap = t % TAPS, plane = t / TAPS;
     int kx = tap % KW, ky = tap / KW % KH, kz = tap / (KW * KH);
-    __global const X_T* from = x + (long)plane * X_IMAGE;
-    __global Y_T* to = y + (long)t * padded;
+    const WF_GLOBAL X_T* from = x + (WF_I64)plane * X_IMAGE;
+    WF_GLOBAL Y_T* to = y + (WF_I64)t * padded;
     int stride = SW, width = XW, left = kx * DW - PW, columns = YW;
     for (int oz = 0; oz < YD; ++oz) {
       int iz = oz * SD + kz * DD - PD;
@@ -33,7 +33,7 @@ __kernel void columns(BUFFER(x), BUFFER(y), NUMBERS) {
         if (iz < 0 || iz >= XD || iy < 0 || iy >= XH) {
           for (int ox = 0; ox < columns; ++ox) to[ox] = 0;
         } else {
-          __global const X_T* row = from + (iz * XH + iy) * XW + left;
+          const WF_GLOBAL X_T* row = from + (iz * XH + iy) * XW + left;
           // Places whose window begins before the image, within it, after it.
           int first = min(columns, left >= 0 ? 0 : (-left + stride - 1) / stride);
           int last = min(columns, width <= left ? 0 : (width - left + stride - 1) / stride);
@@ -52,16 +52,16 @@ __kernel void columns(BUFFER(x), BUFFER(y), NUMBERS) {
   }
 }
 // y[image, group, place][channel of the group, tap]; p[3]: channels of a group.
-__kernel void rows(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
-  __global const long* w = p + 8;
+WF_KERNEL rows(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
+  const WF_GLOBAL WF_I64* w = p + 8;
   int length = (int)p[1], padded = (int)p[2], channels = (int)p[3];
   WF_LOOP(t, (int)p[0]) {
     int place = t % Y_IMAGE, group = t / Y_IMAGE;
     int ix = place % YW * SW - PW, iy = place / YW % YH * SH - PH, iz = place / (YW * YH) * SD - PD;
-    __global Y_T* to = y + (long)t * padded;
-    __global const X_T* from = x + (long)group * channels * X_IMAGE;
+    WF_GLOBAL Y_T* to = y + (WF_I64)t * padded;
+    const WF_GLOBAL X_T* from = x + (WF_I64)group * channels * X_IMAGE;
     for (int c = 0; c < channels; ++c, from += X_IMAGE) {
       for (int kz = 0; kz < KD; ++kz) {
         int z = iz + kz * DD;
@@ -82,14 +82,14 @@ __kernel void rows(BUFFER(x), BUFFER(y), NUMBERS) {
   }
 }
 // The inverse of columns(): each element of y is the sum of the windows' elements that show it.
-__kernel void gathered(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
-  __global const long* w = p + 8;
+WF_KERNEL gathered(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
+  const WF_GLOBAL WF_I64* w = p + 8;
   int padded = (int)p[2];
   WF_LOOP(t, (int)p[0]) {  // rows of y
     int iy = t % XH, iz = t / XH % XD, plane = t / XH / XD;
-    __global const X_T* from = x + (long)plane * TAPS * padded;
+    const WF_GLOBAL X_T* from = x + (WF_I64)plane * TAPS * padded;
     for (int ix = 0; ix < XW; ++ix) {
       Y_C sum = 0;
       for (int kz = 0; kz < KD; ++kz) {
@@ -102,18 +102,18 @@ __kernel void gathered(BUFFER(x), BUFFER(y), NUMBERS) {
             int xx = ix + PW - kx * DW;
             if (xx < 0 || xx % SW != 0 || xx / SW >= YW) continue;
             int tap = (kz * KH + ky) * KW + kx;
-            sum += X_LOAD(from, (long)tap * padded + (z / SD * YH + yy / SH) * YW + xx / SW);
+            sum += X_LOAD(from, (WF_I64)tap * padded + (z / SD * YH + yy / SH) * YW + xx / SW);
           }
         }
       }
-      Y_STORE(y, (long)t * XW + ix, sum);
+      Y_STORE(y, (WF_I64)t * XW + ix, sum);
     }
   }
 }
 // A copy in another dtype.
-__kernel void converted(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
+WF_KERNEL converted(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
   WF_LOOP(i, (int)p[0]) Y_STORE(y, i, (Y_C)X_LOAD(x, i));
 }
 )";
@@ -188,7 +188,7 @@ class Convolution {
       l.product = make_gemm(node_, context_, gemm);
       launches.push_back(std::move(l));
     }
-    context_.kernel = direct ? "opencl:matmul" : "opencl:columns+matmul";
+    context_.kernel = direct ? "matmul" : "columns+matmul";
     return [=, x_bytes = x_bytes_, y_bytes = y_bytes_](const StepArgs& args) {
       for (const Launches& l : launches) {
         const std::byte* from = at(args.in[0], l.first, x_bytes);
@@ -248,7 +248,7 @@ class Convolution {
       launches.push_back(std::move(l));
     }
     columns_bytes = (columns_bytes + 63) / 64 * 64;
-    context_.kernel = "opencl:matmul+gather";
+    context_.kernel = "matmul+gather";
     return [=, x_bytes = x_bytes_, y_bytes = y_bytes_](const StepArgs& args) {
       for (const Launches& l : launches) {
         const std::byte* from = at(args.in[0], l.first, y_bytes);
@@ -302,10 +302,10 @@ class Convolution {
     Launch narrowed;
     if (!direct)
       narrowed = launch("converted", computed_, weight.dtype, weight.elements(), 0, 0, 1);
-    context_.kernel = "opencl:rows+matmul";
+    context_.kernel = "rows+matmul";
     size_t bytes = weight.bytes();
     uint8_t zero = 0;
-    const ClContext* device = &session_of(context_).context();
+    const Queue* device = &session_of(context_).queue();
     return [=, x_bytes = x_bytes_, y_bytes = y_bytes_](const StepArgs& args) {
       std::byte* sums = direct ? static_cast<std::byte*>(args.out[0]) : args.scratch + rows_bytes;
       if (launches.empty()) device->fill(args.out[0], &zero, 1, bytes);  // no images
@@ -340,9 +340,10 @@ class Convolution {
     std::vector<int64_t> p = {items, length, padded, in_, 0, 0, 0, 0};
     p.insert(p.end(), window_.begin(), window_.end());
     bool f64 = from == DType::f64 || to == DType::f64;
-    return make_launch(node_, context_,
-                       library_source(window_text + words("X", from) + words("Y", to), source, f64),
-                       name, p, items, std::max<int64_t>(2048 / std::max<int64_t>(work, 1), 1));
+    return make_launch(
+        node_, context_,
+        library_source(context_, window_text + words("X", from) + words("Y", to), source, f64),
+        name, p, items, std::max<int64_t>(2048 / std::max<int64_t>(work, 1), 1));
   }
 
   const Node& node_;
@@ -373,4 +374,4 @@ WAFER_KERNEL(conv_weight_gradient) {
       .weight_gradient();
 }
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

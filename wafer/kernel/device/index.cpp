@@ -2,49 +2,49 @@
 
 #include <algorithm>
 
-#include "wafer/backend/opencl/lines.h"
-#include "wafer/backend/opencl/session.h"
+#include "wafer/kernel/device/lines.h"
+#include "wafer/kernel/device/session.h"
 #include "wafer/op/op.h"
 #include "wafer/op/shape_ops.h"
 
 // Ops that read or write where integers point; an index out of range is the nearest one in range.
 // Scattered sums are added in the order of the updates, so that they are the same at each run: a
 // work item has some columns of the result to itself.
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 namespace {
 constexpr std::string_view source = R"(
-inline long wrapped(long index, long size) {
+WF_FUNCTION WF_I64 wrapped(WF_I64 index, WF_I64 size) {
   index = index < 0 ? index + size : index;
-  return min(max(index, 0l), size - 1);
+  return min(max(index, (WF_I64)0), size - 1);
 }
 // p: items, columns of an item, size of x's axis, indices, inner, items across.
-__kernel void gather(BUFFER(x), BUFFER(indices), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(const I_T, indices);
-  POINTER(X_T, y);
-  long size = p[2], count = p[3], inner = p[4];
+WF_KERNEL gather(WF_BUFFER(x), WF_BUFFER(indices), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(const I_T, indices);
+  WF_POINTER(X_T, y);
+  WF_I64 size = p[2], count = p[3], inner = p[4];
   int width = (int)p[1], across = (int)p[5];
   WF_LOOP(t, (int)p[0]) {
     int column = t % across * width, stop = min(width, (int)inner - column), row = t / across;
-    long at = wrapped(indices[row % count], size);
-    __global const X_T* from = x + (row / count * size + at) * inner + column;
-    __global X_T* to = y + row * inner + column;
+    WF_I64 at = wrapped(indices[row % count], size);
+    const WF_GLOBAL X_T* from = x + (row / count * size + at) * inner + column;
+    WF_GLOBAL X_T* to = y + row * inner + column;
     for (int j = 0; j < stop; ++j) to[j] = from[j];
   }
 }
-__kernel void scatter_add(BUFFER(indices), BUFFER(updates), BUFFER(y), NUMBERS) {
-  POINTER(const I_T, indices);
-  POINTER(const X_T, updates);
-  POINTER(Y_T, y);
-  long size = p[2], count = p[3], inner = p[4];
+WF_KERNEL scatter_add(WF_BUFFER(indices), WF_BUFFER(updates), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const I_T, indices);
+  WF_POINTER(const X_T, updates);
+  WF_POINTER(Y_T, y);
+  WF_I64 size = p[2], count = p[3], inner = p[4];
   int width = (int)p[1], across = (int)p[5];
   WF_LOOP(t, (int)p[0]) {
     int column = t % across * width, stop = min(width, (int)inner - column);
-    long outer = t / across;
-    for (long k = 0; k < count; ++k) {
-      __global const X_T* from = updates + (outer * count + k) * inner + column;
-      __global Y_T* to = y + (outer * size + wrapped(indices[k], size)) * inner + column;
+    WF_I64 outer = t / across;
+    for (WF_I64 k = 0; k < count; ++k) {
+      const WF_GLOBAL X_T* from = updates + (outer * count + k) * inner + column;
+      WF_GLOBAL Y_T* to = y + (outer * size + wrapped(indices[k], size)) * inner + column;
       for (int j = 0; j < stop; ++j) Y_STORE(to, j, (Y_C)Y_LOAD(to, j) + (Y_C)X_LOAD(from, j));
     }
   }
@@ -52,7 +52,7 @@ __kernel void scatter_add(BUFFER(indices), BUFFER(updates), BUFFER(y), NUMBERS) 
 // p: items, rank, axis, size of x's axis, stride of x's axis; from 8 on in eights: sizes of the
 // indices (that of the axis 1 where an item is a line), strides of x, strides of the indices; p[5]
 // and p[6]: elements of a line and their stride.
-inline void places(int number, __global const long* p, long* in_x, long* in_indices) {
+WF_FUNCTION void places(int number, const WF_GLOBAL WF_I64* p, WF_I64* in_x, WF_I64* in_indices) {
   for (int d = (int)p[1] - 1; d >= 0; --d) {
     int size = (int)p[8 + d], at = number % size;
     number /= size;
@@ -60,26 +60,26 @@ inline void places(int number, __global const long* p, long* in_x, long* in_indi
     *in_indices += at * p[24 + d];
   }
 }
-__kernel void gather_elements(BUFFER(x), BUFFER(indices), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(const I_T, indices);
-  POINTER(X_T, y);
+WF_KERNEL gather_elements(WF_BUFFER(x), WF_BUFFER(indices), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(const I_T, indices);
+  WF_POINTER(X_T, y);
   WF_LOOP(t, (int)p[0]) {
-    long in_x = 0, in_indices = 0;
+    WF_I64 in_x = 0, in_indices = 0;
     places(t, p, &in_x, &in_indices);
     for (int i = 0; i < (int)p[5]; ++i, in_indices += p[6])
       y[in_indices] = x[in_x + wrapped(indices[in_indices], p[3]) * p[4]];
   }
 }
-__kernel void scatter_elements(BUFFER(indices), BUFFER(updates), BUFFER(y), NUMBERS) {
-  POINTER(const I_T, indices);
-  POINTER(const X_T, updates);
-  POINTER(Y_T, y);
+WF_KERNEL scatter_elements(WF_BUFFER(indices), WF_BUFFER(updates), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const I_T, indices);
+  WF_POINTER(const X_T, updates);
+  WF_POINTER(Y_T, y);
   WF_LOOP(t, (int)p[0]) {
-    long in_x = 0, at = 0;
+    WF_I64 in_x = 0, at = 0;
     places(t, p, &in_x, &at);
     for (int i = 0; i < (int)p[5]; ++i, at += p[6]) {
-      long to = in_x + wrapped(indices[at], p[3]) * p[4];
+      WF_I64 to = in_x + wrapped(indices[at], p[3]) * p[4];
 #ifdef ADDED
       Y_STORE(y, to, (Y_C)Y_LOAD(y, to) + (Y_C)X_LOAD(updates, at));
 #else
@@ -88,15 +88,17 @@ __kernel void scatter_elements(BUFFER(indices), BUFFER(updates), BUFFER(y), NUMB
     }
   }
 }
-__kernel void converted(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
+WF_KERNEL converted(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
   WF_LOOP(i, (int)p[0]) Y_STORE(y, i, (Y_C)X_LOAD(x, i));
 }
 )";
 
-std::string source_for(DType x, DType y, DType indices, bool added = false) {
+std::string source_for(const KernelContext& context, DType x, DType y, DType indices,
+                       bool added = false) {
   return library_source(
+      context,
       words("X", x) + words("Y", y) + words("I", indices) + (added ? "#define ADDED\n" : ""),
       source, x == DType::f64 || y == DType::f64);
 }
@@ -106,7 +108,7 @@ std::string source_for(DType x, DType y, DType indices, bool added = false) {
 Launch row_launch(const Node& node, KernelContext& context, const std::string& text,
                   const std::string& name, int64_t rows, int64_t least, int64_t size, int64_t count,
                   int64_t inner) {
-  const Capabilities& device = session_of(context).context().capabilities();
+  const Capabilities& device = session_of(context).queue().capabilities();
   int64_t width = device.is_cpu ? std::max<int64_t>(least, 1) : 1;
   int64_t across = inner == 0 ? 0 : (inner + width - 1) / width;
   return make_launch(node, context, text, name, {rows * across, width, size, count, inner, across},
@@ -123,10 +125,10 @@ Widened widened(const Node& node, KernelContext& context, bool sums) {
   DType computed = computed_in(y.dtype);
   if (!sums || !is_floating(y.dtype) || computed == y.dtype) return {};
   context.scratch_bytes = byte_size(computed, y.elements());
-  return {make_launch(node, context, source_for(y.dtype, computed, DType::i64), "converted",
-                      {y.elements()}, y.elements(), 2048),
-          make_launch(node, context, source_for(computed, y.dtype, DType::i64), "converted",
-                      {y.elements()}, y.elements(), 2048),
+  return {make_launch(node, context, source_for(context, y.dtype, computed, DType::i64),
+                      "converted", {y.elements()}, y.elements(), 2048),
+          make_launch(node, context, source_for(context, computed, y.dtype, DType::i64),
+                      "converted", {y.elements()}, y.elements(), 2048),
           true};
 }
 
@@ -137,7 +139,7 @@ Step scattered(const Node& node, const Launch& launch, const Widened& wide) {
     if (wide.used)
       wide.to({args.in[0], to});
     else
-      launch.context->copy(to, args.in[0], bytes);
+      launch.queue->copy(to, args.in[0], bytes);
     launch({args.in[1], args.in[2], to});
     if (wide.used) wide.from({to, args.out[0]});
   };
@@ -172,8 +174,9 @@ WAFER_KERNEL(gather) {
   const Type &x = node.inputs[0].type(), &indices = node.inputs[1].type();
   Lines lines(x, node.attr<AxisAttrs>().axis);
   int64_t count = indices.elements();
-  Launch launch = row_launch(node, context, source_for(x.dtype, x.dtype, indices.dtype), "gather",
-                             lines.outer * count, lines.inner, lines.size, count, lines.inner);
+  Launch launch =
+      row_launch(node, context, source_for(context, x.dtype, x.dtype, indices.dtype), "gather",
+                 lines.outer * count, lines.inner, lines.size, count, lines.inner);
   return [launch](const StepArgs& args) { launch({args.in[0], args.in[1], args.out[0]}); };
 }
 
@@ -181,7 +184,8 @@ WAFER_KERNEL(scatter_add) {
   const Type &x = node.inputs[0].type(), &indices = node.inputs[1].type();
   Lines lines(x, node.attr<AxisAttrs>().axis);
   Widened wide = widened(node, context, true);
-  std::string text = source_for(x.dtype, wide.used ? computed_in(x.dtype) : x.dtype, indices.dtype);
+  std::string text =
+      source_for(context, x.dtype, wide.used ? computed_in(x.dtype) : x.dtype, indices.dtype);
   int64_t count = lines.size == 0 ? 0 : indices.elements();
   Launch launch = row_launch(node, context, text, "scatter_add", lines.outer, 16, lines.size, count,
                              lines.inner);
@@ -191,7 +195,7 @@ WAFER_KERNEL(scatter_add) {
 WAFER_KERNEL(gather_elements) {
   const Type &x = node.inputs[0].type(), &indices = node.inputs[1].type();
   auto p = element_numbers(x, indices, node.attr<AxisAttrs>().axis, false);
-  Launch launch = make_launch(node, context, source_for(x.dtype, x.dtype, indices.dtype),
+  Launch launch = make_launch(node, context, source_for(context, x.dtype, x.dtype, indices.dtype),
                               "gather_elements", p, p[0], 512);
   return [launch](const StepArgs& args) { launch({args.in[0], args.in[1], args.out[0]}); };
 }
@@ -201,11 +205,11 @@ WAFER_KERNEL(scatter_elements) {
   const Type &x = node.inputs[0].type(), &indices = node.inputs[1].type();
   Widened wide = widened(node, context, attrs.add);
   auto p = element_numbers(x, indices, attrs.axis, true);
-  std::string text =
-      source_for(x.dtype, wide.used ? computed_in(x.dtype) : x.dtype, indices.dtype, attrs.add);
+  std::string text = source_for(context, x.dtype, wide.used ? computed_in(x.dtype) : x.dtype,
+                                indices.dtype, attrs.add);
   Launch launch = make_launch(node, context, text, "scatter_elements", p, p[0],
                               std::max<int64_t>(512 / std::max<int64_t>(p[5], 1), 1));
   return scattered(node, launch, wide);
 }
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

@@ -1,7 +1,7 @@
 #pragma once
 #include "wafer/ir/type.h"
 
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 // A row-major value as lines along one axis: outer x size x inner.
 struct Lines {
@@ -17,4 +17,4 @@ struct Lines {
   int64_t count() const { return size == 0 ? 0 : outer * inner; }
 };
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

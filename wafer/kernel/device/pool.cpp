@@ -1,23 +1,23 @@
 #include "wafer/op/pool.h"
 
-#include "wafer/backend/opencl/session.h"
-#include "wafer/backend/opencl/window.h"
+#include "wafer/kernel/device/session.h"
+#include "wafer/kernel/device/window.h"
 #include "wafer/op/op.h"
 
 // Pooling: a work item makes one element, gradients too: it visits the windows that show it.
-namespace wafer::opencl {
+namespace wafer::kernel {
 
 namespace {
 // p: items, whether padded elements count; the window's numbers from 8 on.
 constexpr std::string_view source = R"(
-__kernel void max_pool(BUFFER(x), BUFFER(y), BUFFER(winner), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
-  POINTER(I_T, winner);
-  __global const long* w = p + 8;
+WF_KERNEL max_pool(WF_BUFFER(x), WF_BUFFER(y), WF_BUFFER(winner), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
+  WF_POINTER(I_T, winner);
+  const WF_GLOBAL WF_I64* w = p + 8;
   WF_LOOP(t, (int)p[0]) {
     int ox = t % YW, oy = t / YW % YH, oz = t / (YW * YH) % YD, plane = t / Y_IMAGE;
-    __global const X_T* from = x + (long)plane * X_IMAGE;
+    const WF_GLOBAL X_T* from = x + (WF_I64)plane * X_IMAGE;
     X_C best = LOWEST;
     int tap = 0, index = 0, found = 0;
     for (int kz = 0; kz < KD; ++kz) {
@@ -40,11 +40,11 @@ __kernel void max_pool(BUFFER(x), BUFFER(y), BUFFER(winner), NUMBERS) {
     if (p[3]) I_STORE(winner, t, index);
   }
 }
-__kernel void max_pool_gradient(BUFFER(g), BUFFER(winner), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, g);
-  POINTER(const I_T, winner);
-  POINTER(Y_T, y);
-  __global const long* w = p + 8;
+WF_KERNEL max_pool_gradient(WF_BUFFER(g), WF_BUFFER(winner), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, g);
+  WF_POINTER(const I_T, winner);
+  WF_POINTER(Y_T, y);
+  const WF_GLOBAL WF_I64* w = p + 8;
   WF_LOOP(t, (int)p[0]) {
     int ix = t % XW, iy = t / XW % XH, iz = t / (XW * XH) % XD, plane = t / X_IMAGE;
     Y_C sum = 0;
@@ -57,7 +57,7 @@ __kernel void max_pool_gradient(BUFFER(g), BUFFER(winner), BUFFER(y), NUMBERS) {
           int xx = ix + PW - kx * DW;
           if (z < 0 || yy < 0 || xx < 0 || z % SD || yy % SH || xx % SW) continue;
           if (z / SD >= YD || yy / SH >= YH || xx / SW >= YW) continue;
-          long at = (long)plane * Y_IMAGE + (z / SD * YH + yy / SH) * YW + xx / SW;
+          WF_I64 at = (WF_I64)plane * Y_IMAGE + (z / SD * YH + yy / SH) * YW + xx / SW;
           if (winner[at] == tap) sum += X_LOAD(g, at);
         }
       }
@@ -66,7 +66,7 @@ __kernel void max_pool_gradient(BUFFER(g), BUFFER(winner), BUFFER(y), NUMBERS) {
   }
 }
 // Elements of a window that lie in the image, along one dimension.
-inline int inside(int start, int taps, int dilation, int size) {
+WF_FUNCTION int inside(int start, int taps, int dilation, int size) {
   int count = 0;
   for (int k = 0; k < taps; ++k) {
     int at = start + k * dilation;
@@ -74,20 +74,20 @@ inline int inside(int start, int taps, int dilation, int size) {
   }
   return count;
 }
-inline float divisor(int oz, int oy, int ox, __global const long* p) {
-  __global const long* w = p + 8;
+WF_FUNCTION float divisor(int oz, int oy, int ox, const WF_GLOBAL WF_I64* p) {
+  const WF_GLOBAL WF_I64* w = p + 8;
   if (p[1]) return (float)TAPS;
   int count = inside(oz * SD - PD, KD, DD, XD) * inside(oy * SH - PH, KH, DH, XH) *
               inside(ox * SW - PW, KW, DW, XW);
   return count > 0 ? (float)count : 1.0f;
 }
-__kernel void avg_pool(BUFFER(x), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, x);
-  POINTER(Y_T, y);
-  __global const long* w = p + 8;
+WF_KERNEL avg_pool(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, x);
+  WF_POINTER(Y_T, y);
+  const WF_GLOBAL WF_I64* w = p + 8;
   WF_LOOP(t, (int)p[0]) {
     int ox = t % YW, oy = t / YW % YH, oz = t / (YW * YH) % YD, plane = t / Y_IMAGE;
-    __global const X_T* from = x + (long)plane * X_IMAGE;
+    const WF_GLOBAL X_T* from = x + (WF_I64)plane * X_IMAGE;
     X_C sum = 0;
     for (int kz = 0; kz < KD; ++kz) {
       int z = oz * SD + kz * DD - PD;
@@ -104,10 +104,10 @@ __kernel void avg_pool(BUFFER(x), BUFFER(y), NUMBERS) {
     Y_STORE(y, t, sum / divisor(oz, oy, ox, p));
   }
 }
-__kernel void avg_pool_gradient(BUFFER(g), BUFFER(y), NUMBERS) {
-  POINTER(const X_T, g);
-  POINTER(Y_T, y);
-  __global const long* w = p + 8;
+WF_KERNEL avg_pool_gradient(WF_BUFFER(g), WF_BUFFER(y), WF_NUMBERS) {
+  WF_POINTER(const X_T, g);
+  WF_POINTER(Y_T, y);
+  const WF_GLOBAL WF_I64* w = p + 8;
   WF_LOOP(t, (int)p[0]) {
     int ix = t % XW, iy = t / XW % XH, iz = t / (XW * XH) % XD, plane = t / X_IMAGE;
     Y_C sum = 0;
@@ -120,7 +120,7 @@ __kernel void avg_pool_gradient(BUFFER(g), BUFFER(y), NUMBERS) {
           if (z < 0 || yy < 0 || xx < 0 || z % SD || yy % SH || xx % SW) continue;
           int oz = z / SD, oy = yy / SH, ox = xx / SW;
           if (oz >= YD || oy >= YH || ox >= YW) continue;
-          sum += X_LOAD(g, (long)plane * Y_IMAGE + (oz * YH + oy) * YW + ox) /
+          sum += X_LOAD(g, (WF_I64)plane * Y_IMAGE + (oz * YH + oy) * YW + ox) /
                  divisor(oz, oy, ox, p);
         }
       }
@@ -131,8 +131,8 @@ __kernel void avg_pool_gradient(BUFFER(g), BUFFER(y), NUMBERS) {
 )";
 
 std::string lowest(DType dtype) {
-  if (is_floating(dtype)) return "-INFINITY";
-  return is_signed(dtype) ? "LONG_MIN" : "0";
+  if (is_floating(dtype)) return "-WF_INFINITY";
+  return is_signed(dtype) ? "WF_I64_MIN" : "0";
 }
 
 template <class A>
@@ -149,10 +149,11 @@ Launch pool_launch(const Node& node, KernelContext& context, const std::string& 
   if (node.is(op::max_pool)) winner = node.outputs[1].dtype;
   if (node.is(op::max_pool_gradient)) winner = node.inputs[1].dtype();
   std::string text =
-      library_source(window_text + words("X", x.dtype) + words("Y", x.dtype) + words("I", winner) +
+      library_source(context,
+                     window_text + words("X", x.dtype) + words("Y", x.dtype) + words("I", winner) +
                          str("#define LOWEST ((X_C)", lowest(x.dtype), ")\n"),
                      source, f64);
-  context.kernel = "opencl:" + name;
+  context.kernel = name;
   return make_launch(node, context, text, name, head, items,
                      std::max<int64_t>(1024 / std::max<int64_t>(window[22], 1), 1));
 }
@@ -183,4 +184,4 @@ WAFER_KERNEL(avg_pool_gradient) {
   return [launch](const StepArgs& args) { launch({args.in[0], args.out[0]}); };
 }
 
-}  // namespace wafer::opencl
+}  // namespace wafer::kernel

@@ -1,0 +1,77 @@
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "wafer/ir/storage.h"
+#include "wafer/kernel/c_printer.h"
+#include "wafer/runtime/kernel.h"
+
+// What backends that compile kernels for devices with memory of their own share: templates of
+// kernels in one text, which each language's words (kernel/c_printer.h) turn into its own, how ops
+// are launched, and a Target and a Device over a Queue, which is all that such a backend adds.
+namespace wafer::kernel {
+
+// What a device says of itself.
+struct Capabilities {
+  std::string name, driver, platform;
+  bool is_cpu = false;
+  bool f64 = true;
+  int units = 1;  // cores, multiprocessors
+  size_t memory_bytes = 0, largest_buffer = 0;
+  bool fast_bf16 = false;  // it multiplies bf16 in hardware
+};
+
+// A compiled source, and one kernel of it, which keeps it alive. Backends derive their own.
+class CompiledSource {
+ public:
+  virtual ~CompiledSource() = default;
+};
+class CompiledKernel {
+ public:
+  virtual ~CompiledKernel() = default;
+};
+
+// A device that does in order what is enqueued. Addresses stand for places in its memory, may be
+// calculated with, and not be read through.
+class Queue : public StepMemory {
+ public:
+  virtual const Capabilities& capabilities() const = 0;
+  // The words that its kernels are printed in.
+  virtual const Dialect& dialect() const = 0;
+  // The first part of its kernels' names in profiles: "opencl".
+  virtual std::string backend() const = 0;
+
+  // What the device keeps with each program for its runs (HostProgram::run_state), or null.
+  virtual std::shared_ptr<void> new_run_state() { return nullptr; }
+
+  virtual std::shared_ptr<Storage> allocate(size_t bytes) = 0;
+  virtual bool owns(const Storage& storage) const = 0;
+
+  bool on_host() const override { return false; }
+  // After what was enqueued; `from` may be changed when the call returns.
+  virtual void write(void* to, const void* from, size_t bytes) const = 0;
+  // Repeats the pattern of 1, 2, 4 or 8 bytes.
+  virtual void fill(void* to, const void* pattern, size_t pattern_bytes, size_t bytes) const = 0;
+  virtual void wait() const = 0;
+  // Hands what was enqueued to the device.
+  virtual void flush() const {}
+  // Measure what is enqueued from now on, for finish_step.
+  virtual void measure(bool on) = 0;
+
+  // A source compiled: before in this process, or found in the cache folder, or now. `keep`: for
+  // the life of the process, since other graphs will want it.
+  virtual std::shared_ptr<const CompiledSource> compile(const std::string& source,
+                                                        bool keep) const = 0;
+  virtual std::shared_ptr<const CompiledKernel> kernel(
+      const std::shared_ptr<const CompiledSource>& source, const std::string& name) const = 0;
+  // Runs a kernel on the addresses (null: any memory) and the numbers in `parameters` unless null.
+  // It covers `items` iterations, of which at least `grain` are worth a work item of a CPU. `what`
+  // names the node in errors.
+  virtual void launch(const CompiledKernel& kernel, std::span<const void* const> addresses,
+                      const Storage* parameters, int64_t items, int64_t grain,
+                      const std::string& what) const = 0;
+};
+
+}  // namespace wafer::kernel
