@@ -24,8 +24,8 @@ std::vector<double> values_of(const Tensor& tensor);
 
 // Equal types and elements: integers to the bit, floats within the tolerance as OpCase says; NaN
 // equals NaN.
-testing::AssertionResult close(const Tensor& got, const Tensor& expected, double tolerance,
-                               bool of_largest, double magnitude = 0);
+::testing::AssertionResult close(const Tensor& got, const Tensor& expected, double tolerance,
+                                 bool of_largest, double magnitude = 0);
 
 // --gtest_random_seed where it is given, else another one at each start.
 uint64_t run_seed();
@@ -33,7 +33,7 @@ uint64_t run_seed();
 // Devices that every machine has: those that docs/support.md shows.
 std::vector<std::shared_ptr<Device>> host_devices();
 // The device that WAFER_TEST_DEVICE names (none where it is absent); without that all but the
-// reference and OpenCL's, whose kernels are long to compile.
+// reference and those of opencl and cuda, whose kernels are long to compile.
 std::vector<std::shared_ptr<Device>> tested_devices();
 
 // docs/support.md as it should be.

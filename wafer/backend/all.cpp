@@ -6,18 +6,18 @@
 #ifdef WAFER_OPENCL
 #include "wafer/backend/opencl/opencl.h"
 #endif
+#include "wafer/runtime/plugin.h"
 #include "wafer/runtime/registry.h"
 
 namespace wafer {
 
 namespace {
-// A backend that this version has no code for, so that who asks for it hears why.
-Backend no_cuda() {
-  bool nvidia_driver = ::access("/dev/nvidiactl", F_OK) == 0;
-  return {"cuda",
-          {},
-          nvidia_driver ? "an NVIDIA driver is here, but this version has no cuda backend"
-                        : "no NVIDIA driver is here, and this version has no cuda backend"};
+// Loaded from a library of its own, so that wafer starts where CUDA is not.
+Backend find_cuda() {
+  Backend cuda = load_plugin("cuda");
+  bool driver = ::access("/dev/nvidiactl", F_OK) == 0;
+  if (cuda.devices.empty() && driver) cuda.absent_reason += " (an NVIDIA driver is here)";
+  return cuda;
 }
 
 #ifdef WAFER_OPENCL
@@ -33,7 +33,7 @@ std::vector<BackendEntry> backend_table() {
   return {{"cpu", cpu::find_backend},
           {"reference", reference::find_backend},
           {"null", null::find_backend},
-          {"cuda", no_cuda},
+          {"cuda", find_cuda},
           {"opencl", find_opencl}};
 }
 

@@ -23,6 +23,9 @@ constexpr std::array variables = {
         "WAFER_CACHE",
         "folder of decoded data, measured peaks and compiled kernels; default: ~/.cache/wafer"},
     EnvironmentVariable{"WAFER_ISA", "cap the cpu device's own kernels: portable, avx2 or avx512"},
+    EnvironmentVariable{"WAFER_CUDA_CHECK",
+                        "when set, wait after each kernel on cuda devices, so that errors name the "
+                        "node; without CUDA graphs"},
     EnvironmentVariable{"NO_COLOR", "when set, no colour and no redrawn progress line"},
 };
 }  // namespace

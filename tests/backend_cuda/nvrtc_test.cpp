@@ -1,0 +1,178 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <set>
+#include <thread>
+
+#include "tests/op/run.h"
+#include "wafer/backend/cuda/api.h"
+#include "wafer/kernel/device/target.h"
+
+// Every kernel that the cases of tests/op make, compiled by NVRTC, which needs no GPU.
+namespace wafer {
+namespace {
+
+class NoMemory : public Storage {
+ public:
+  explicit NoMemory(size_t bytes) : Storage(nullptr, bytes, false) {}
+};
+
+// A queue that takes down the sources that it is given.
+class SourceQueue : public kernel::Queue {
+ public:
+  std::set<std::string> libraries, programs;
+
+  const kernel::Capabilities& capabilities() const override { return capabilities_; }
+  const kernel::Dialect& dialect() const override { return kernel::cuda_c; }
+  std::string backend() const override { return "cuda"; }
+  std::shared_ptr<Storage> allocate(size_t bytes) override {
+    return std::make_shared<NoMemory>(bytes);
+  }
+  bool owns(const Storage& storage) const override { return !storage.on_host(); }
+  void copy(void*, const void*, size_t) const override {}
+  void read(void*, const void*, size_t) const override {}
+  void write(void*, const void*, size_t) const override {}
+  void fill(void*, const void*, size_t, size_t) const override {}
+  void wait() const override {}
+  void measure(bool) override {}
+  std::shared_ptr<const kernel::CompiledSource> compile(const std::string& source,
+                                                        bool keep) const override {
+    auto* self = const_cast<SourceQueue*>(this);
+    (keep ? self->libraries : self->programs).insert(source);
+    return nullptr;
+  }
+  std::shared_ptr<const kernel::CompiledKernel> kernel(
+      const std::shared_ptr<const kernel::CompiledSource>&, const std::string&) const override {
+    return nullptr;
+  }
+  void launch(const kernel::CompiledKernel&, std::span<const void* const>, const Storage*, int64_t,
+              int64_t, const std::string&) const override {}
+
+ private:
+  kernel::Capabilities capabilities_{.name = "a GPU", .units = 100};
+};
+
+// Kernels of programs under names of their own, many to a source: most differ in sizes alone.
+std::vector<std::string> gathered(const std::set<std::string>& programs) {
+  const std::string mark = "WF_KERNEL wf_";
+  std::set<std::string> kernels;
+  for (const std::string& source : programs) {
+    for (size_t at = source.find(mark); at != std::string::npos;) {
+      size_t next = source.find(mark, at + 1);
+      size_t open = source.find('(', at);
+      kernels.insert(source.substr(open, next == std::string::npos ? next : next - open));
+      at = next;
+    }
+  }
+  std::vector<std::string> sources;
+  size_t number = 0;
+  for (const std::string& kernel : kernels) {
+    if (number % 100 == 0) sources.push_back(kernel::print_prelude(kernel::cuda_c, true));
+    sources.back() += str("WF_KERNEL wf_", number++, kernel);
+  }
+  return sources;
+}
+
+const std::vector<std::string>& sources_of_all_cases() {
+  static const auto sources = [] {
+    SourceQueue queue;
+    kernel::QueueTarget target("cuda:0", queue);
+    for (const auto& each : op_tests::all_cases()) {
+      for (DType dtype : each.dtypes) {
+        SCOPED_TRACE(str(each.op, " '", each.name, "' of ", dtype));
+        try {
+          target.compile(op_tests::graph_of(each.build, op_tests::random_inputs(each, dtype, 1)),
+                         {});
+        } catch (const std::exception& error) {
+          ADD_FAILURE() << error.what();
+        }
+      }
+    }
+    std::vector<std::string> result = gathered(queue.programs);
+    result.insert(result.end(), queue.libraries.begin(), queue.libraries.end());
+    return result;
+  }();
+  return sources;
+}
+
+// The compiler's complaint; empty where it makes machine code. Without ptxas's optimiser, which
+// takes longest: what cuda::compile_source asks for is otherwise the same.
+std::string complaint_of(const cuda::Compiler& compiler, const std::string& source,
+                         const std::string& architecture) {
+  nvrtcProgram program = nullptr;
+  if (compiler.create(&program, source.c_str(), "wafer.cu", 0, nullptr, nullptr) != NVRTC_SUCCESS)
+    return "no program";
+  std::string target = "--gpu-architecture=" + architecture;
+  const char* options[] = {target.c_str(), "--fmad=false", "--std=c++17", "--ptxas-options=-O0"};
+  nvrtcResult result = compiler.compile(program, 4, options);
+  size_t size = 0;
+  compiler.log_size(program, &size);
+  std::string log(size, '\0');
+  compiler.log(program, log.data());
+  while (!log.empty() && (log.back() == '\0' || log.back() == '\n')) log.pop_back();
+  if (result == NVRTC_SUCCESS &&
+      (compiler.cubin_size(program, &size) != NVRTC_SUCCESS || size == 0))
+    log += "no machine code";
+  if (result != NVRTC_SUCCESS && log.empty()) log = compiler.error_text(result);
+  compiler.destroy(&program);
+  return log;
+}
+
+class Nvrtc : public testing::TestWithParam<const char*> {};
+
+TEST_P(Nvrtc, CompilesEveryKernelOfTheOpCases) {
+  std::string reason;
+  const cuda::Compiler* compiler = cuda::load_compiler(reason);
+  if (!compiler) GTEST_SKIP() << reason;
+  const std::vector<std::string>& sources = sources_of_all_cases();
+  ASSERT_GT(sources.size(), 100u);
+  std::atomic<size_t> next = 0;
+  std::mutex mutex;
+  auto work = [&] {
+    for (size_t i = next++; i < sources.size(); i = next++) {
+      std::string complaint = complaint_of(*compiler, sources[i], GetParam());
+      if (complaint.empty()) continue;
+      std::lock_guard lock(mutex);
+      ADD_FAILURE() << complaint << "\n" << sources[i];
+    }
+  };
+  std::thread other(work);
+  work();
+  other.join();
+}
+
+TEST(NvrtcSource, IsCompiledAsTheDeviceDoesOrSaysWhyNot) {
+  std::string reason;
+  const cuda::Compiler* compiler = cuda::load_compiler(reason);
+  if (!compiler) GTEST_SKIP() << reason;
+  std::string prelude = kernel::print_prelude(kernel::cuda_c, true);
+  std::string good = prelude + "WF_KERNEL it(float* x) { WF_LOOP(i, 9) x[i] = 1; }";
+  EXPECT_EQ(cuda::compile_source(*compiler, good, {"sm_90", true}).substr(1, 3), "ELF");
+  EXPECT_NE(cuda::compile_source(*compiler, good, {"compute_90", false}).find(".target sm_90"),
+            std::string::npos);
+  try {
+    cuda::compile_source(*compiler, prelude + "WF_KERNEL it(float* x) { x = y; }", {"sm_90", true});
+    ADD_FAILURE() << "compiled";
+  } catch (const InternalError& error) {
+    EXPECT_NE(std::string(error.what()).find("identifier \"y\" is undefined"), std::string::npos);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Architectures, Nvrtc, testing::Values("sm_80", "sm_90"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(NvrtcArchitecture, IsTheBestThatTheCompilerKnows) {
+  cuda::Compiler compiler{};
+  compiler.architecture_count = [](int* count) { return *count = 3, NVRTC_SUCCESS; };
+  compiler.architectures = [](int* list) {
+    return list[0] = 75, list[1] = 80, list[2] = 90, NVRTC_SUCCESS;
+  };
+  EXPECT_EQ(cuda::choose_architecture(compiler, 90).option, "sm_90");
+  EXPECT_EQ(cuda::choose_architecture(compiler, 86).option, "sm_80");
+  EXPECT_EQ(cuda::choose_architecture(compiler, 120).option, "compute_90");
+  EXPECT_FALSE(cuda::choose_architecture(compiler, 120).is_machine_code);
+  EXPECT_EQ(cuda::choose_architecture(compiler, 70).option, "");
+}
+
+}  // namespace
+}  // namespace wafer
