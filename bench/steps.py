@@ -33,12 +33,15 @@ MODELS = {
 }
 TORCH_MODES = {"f32": ["eager", "channels_last", "compile"],
                "bf16": ["bf16", "channels_last+bf16", "bf16+compile"]}
+GPU_MODES = {"f32": ["eager", "channels_last+compile", "graphs"],
+             "bf16": ["channels_last+bf16+compile", "channels_last+bf16+graphs"]}
 
 
 def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("--wafer", default="build/release/bin/wafer")
     parser.add_argument("--peer-python", required=True)
+    parser.add_argument("--device", default="cpu", help="wafer's device: cpu or cuda:0")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS))
@@ -55,13 +58,14 @@ class Bench:
 
     def ours(self, model, work, batch, precision):
         command = [self.options.wafer, "bench", *MODELS[model][0].split(), "--batch-size", batch,
-                   f"--{work}", "--precision", precision, "--seconds", self.options.seconds,
-                   "--json"]
+                   "--device", self.options.device, f"--{work}", "--precision", precision,
+                   "--seconds", self.options.seconds, "--json"]
         return last_json(command)["step_ms"]["p50"]
 
     def torch(self, model, work, batch, mode):
         command = [self.options.peer_python, "bench/steps_torch.py", "--model", model,
-                   "--batch-size", batch, "--mode", mode, "--seconds", self.options.seconds]
+                   "--batch-size", batch, "--mode", mode, "--seconds", self.options.seconds,
+                   "--device", self.options.device.split(":")[0]]
         return self.peer(command + (["--infer"] if work == "infer" else []))
 
     def onnx(self, model, batch, framework, mode):
@@ -81,8 +85,8 @@ class Bench:
     def peers(self, model, work, batch, precision):
         """Name and how to run it, of each way in which peers do this work."""
         ways = {f"PyTorch {mode}": lambda mode=mode: self.torch(model, work, batch, mode)
-                for mode in TORCH_MODES[precision]}
-        if work == "infer":
+                for mode in (TORCH_MODES if self.options.device == "cpu" else GPU_MODES)[precision]}
+        if work == "infer" and self.options.device == "cpu":
             ways[f"OpenVINO {precision}"] = lambda: self.onnx(model, batch, "openvino", precision)
             if precision == "f32":
                 ways["ONNX Runtime"] = lambda: self.onnx(model, batch, "onnxruntime", precision)

@@ -2,8 +2,8 @@
 """Train steps and inference of named models in PyTorch, on made-up data that lies in memory.
 
 Runs one model in one mode for some seconds; the last line of standard output is one JSON object.
-Modes join with "+": eager, channels_last, compile, bf16 (autocast), for example
-"channels_last+bf16+compile". Training is forward, cross-entropy, backward and fused Adam.
+Modes join with "+": eager, channels_last, compile (graphs: with CUDA graphs), bf16 (autocast), for
+example "channels_last+bf16+compile". Training is forward, cross-entropy, backward and fused Adam.
 """
 import argparse
 import contextlib
@@ -88,6 +88,7 @@ def parse():
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--mode", default="eager")
     parser.add_argument("--infer", action="store_true")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--onnx", help="writes the model there instead of running it")
     return parser.parse_args()
@@ -104,13 +105,16 @@ def main():
         torch.onnx.export(model.eval(), (x,), options.onnx, dynamo=False)
         return
     mode = set(options.mode.split("+"))
+    on_gpu = options.device != "cpu"
+    model, x, y = model.to(options.device), x.to(options.device), y.to(options.device)
     if "channels_last" in mode:
         model = model.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
-    precision = (lambda: torch.autocast("cpu", dtype=torch.bfloat16)) if "bf16" in mode \
+    precision = (lambda: torch.autocast(options.device, dtype=torch.bfloat16)) if "bf16" in mode \
         else contextlib.nullcontext
     model.train(not options.infer)
-    run = torch.compile(model) if "compile" in mode else model
+    run = torch.compile(model, mode="reduce-overhead") if "graphs" in mode else \
+        torch.compile(model) if "compile" in mode else model
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 
     def train():
@@ -123,7 +127,10 @@ def main():
 
     def infer():
         with torch.inference_mode(), precision():
-            return run(x)
+            y = run(x)
+            if on_gpu:
+                torch.cuda.synchronize()
+            return y
 
     step = infer if options.infer else train
     for _ in range(3):

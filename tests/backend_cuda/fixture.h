@@ -6,6 +6,7 @@
 #include "tests/backend_cuda/driver_stub.h"
 #include "tests/io/helpers.h"
 #include "wafer/backend/cuda/device.h"
+#include "wafer/runtime/compile_cache.h"
 
 namespace wafer::testing {
 
@@ -25,6 +26,7 @@ class StubbedDevice : public ::testing::Test {
   }
 
   void TearDown() override {
+    clear_compile_cache();
     device.reset();
     context.reset();
     ::unsetenv("WAFER_CACHE");

@@ -25,6 +25,9 @@ std::string whole_source(const std::vector<kernel::PrintedKernel>& kernels,
                          const kernel::Dialect& dialect);
 std::vector<kernel::PrintedKernel> print_all(const std::vector<Case>& cases);
 
+// The host's own C++ as a kernel language.
+extern const kernel::Dialect host_c;
+
 // Compares what a kernel wrote with what is expected.
 void expect_outputs(const Case& a_case, const std::vector<Bytes>& outputs);
 

@@ -10,7 +10,6 @@
 // The host's own C++ as a kernel language: all that a further language takes is this one Dialect.
 namespace wafer::testing {
 
-namespace {
 const kernel::Dialect host_c = {.name = "C++ on the host",
                                 .prelude = R"(
 #include <cmath>
@@ -40,11 +39,36 @@ static inline unsigned short wf_to_f16(float value) {
 #define WF_F32(bits) wf_f32(bits)
 #define WF_FROM_BITS(bits) wf_f32(bits)
 #define WF_TO_BITS(x) wf_bits(x)
+#define WF_INFINITY __builtin_inff()
+#define WF_I64_MIN (-__LONG_MAX__ - 1)
+#define WF_I64_MAX __LONG_MAX__
+#define WF_U64_MAX (~0ul)
+#define WF_BUFFER(n) unsigned char* n##_at
+#define WF_POINTER(T, n) T* n = (T*)n##_at
+template <class T, int n>
+struct WfVector {
+  T lanes[n];
+  static WfVector of(T x) {
+    WfVector v;
+    for (T& lane : v.lanes) lane = x;
+    return v;
+  }
+};
+template <class V>
+static inline V wf_fma(const V& a, const V& b, V c) {
+  for (unsigned i = 0; i < sizeof c.lanes / sizeof c.lanes[0]; ++i)
+    c.lanes[i] = fma(a.lanes[i], b.lanes[i], c.lanes[i]);
+  return c;
+}
+#define WF_VECTOR(T, n) WfVector<T, n>
+#define WF_VECTOR_OF(T, n, x) WfVector<T, n>::of(x)
+#define WF_VECTOR_LOAD(T, n, p) (*(const WfVector<T, n>*)(p))
+#define WF_VECTOR_STORE(n, v, p) memcpy(p, (v).lanes, sizeof (v).lanes)
+#define WF_VECTOR_FMA(a, b, c) wf_fma(a, b, c)
 #define WF_LOAD_F16(pointer, i) wf_from_f16((pointer)[i])
 #define WF_STORE_F16(pointer, i, x) ((pointer)[i] = wf_to_f16(x))
 )",
                                 .f64_prelude = "#define WF_F64(bits) wf_f64(bits)\n"};
-}  // namespace
 
 std::vector<std::vector<Bytes>> run_host_c(const std::vector<Case>& cases) {
   TemporaryFolder folder;
