@@ -104,7 +104,7 @@ TEST(Work, WhatIsComputedBehindAProductLeavesItAProduct) {
   EXPECT_GE(work.flops, plain.flops);
 }
 
-// Each kind of step of a bf16 train step has a sample of its own, so that none is guessed.
+// The kinds of step that take most of a bf16 train step are measured, not guessed from f32.
 TEST(Work, WhatIsMeasuredInBf16CoversProductsAndElementWiseWork) {
   std::set<std::string> without, with;
   auto cpu = device("cpu");

@@ -395,7 +395,7 @@ Graph read_graph(const std::string& json, const TensorLookup& lookup, const std:
   } catch (const Json::parse_error& error) {
     throw UserError(where, str("the graph is no JSON: error at byte ", error.byte));
   } catch (const Json::out_of_range&) {
-    throw UserError(where, "the graph holds a number that is too large for 64 bits");
+    throw UserError(where, "the graph holds a number beyond the range of a 64-bit float");
   }
   bool known = parsed.is_object() && parsed.contains("format") &&
                parsed["format"] == "wafer-graph" && parsed.contains("version");

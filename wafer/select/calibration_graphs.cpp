@@ -231,28 +231,21 @@ std::map<std::string, Graph> element_graphs(int64_t elements) {
 }
 
 std::vector<Graph> calibration_graphs(bool bf16) {
-  std::vector<Graph> graphs{convolutional(16, 16, 16, 32, 64),
-                            perceptron(64, {784, 256, 10}),
-                            chains(),
-                            reductions(),
-                            movements(),
-                            products(),
-                            recurrent(32, 8, 40, 64, false),
-                            transformer(8, 64, 64, 2, 0.0),
-                            recurrent(32, 8, 40, 64, true),
-                            transformer(16, 64, 128, 4, 0.1),
-                            convolutional(32, 32, 32, 64, 128),
-                            perceptron(16, {64, 32, 10})};
-  if (!bf16) return graphs;
-  // What moves or reduces only is the same in both.
-  const Graph halves[] = {convolutional(16, 16, 16, 32, 64),
-                          perceptron(64, {784, 256, 10}),
-                          products(),
-                          recurrent(32, 8, 40, 64, false),
-                          recurrent(32, 8, 40, 64, true),
-                          transformer(16, 64, 128, 4, 0.1),
-                          convolutional(32, 32, 32, 64, 128)};
-  for (const Graph& graph : halves) graphs.push_back(apply_precision(graph, Precision::bf16));
+  const Graph computing[] = {convolutional(16, 16, 16, 32, 64),
+                             perceptron(64, {784, 256, 10}),
+                             products(),
+                             recurrent(32, 8, 40, 64, false),
+                             transformer(8, 64, 64, 2, 0.0),
+                             recurrent(32, 8, 40, 64, true),
+                             transformer(16, 64, 128, 4, 0.1),
+                             convolutional(32, 32, 32, 64, 128),
+                             perceptron(16, {64, 32, 10})};
+  // The same work in both precisions.
+  std::vector<Graph> graphs{chains(), reductions(), movements()};
+  for (const Graph& graph : computing) {
+    graphs.push_back(graph);
+    if (bf16) graphs.push_back(apply_precision(graph, Precision::bf16));
+  }
   return graphs;
 }
 
