@@ -86,7 +86,7 @@ TEST(LoadImages, SizesMustAgreeOrBeGiven) {
   put(folder / "a/1.png", io::encode_png(flat_image(4, 4, 1, 5)));
   put(folder / "b/1.png", io::encode_png(flat_image(5, 4, 1, 9)));
   expect_user_error([&] { load("images", folder.path()); },
-                    {"b/1.png", "1x4x5", "1x4x4", "one image size"});
+                    {"b/1.png", "1x4x5", "1x4x4", "give all the same size", "--image-size"});
   Splits splits =
       load("images", folder.path(), {.image_height = 8, .image_width = 8, .channels = 3});
   EXPECT_EQ(splits.train.input_shape(), (Shape{3, 8, 8}));
