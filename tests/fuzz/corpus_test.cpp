@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "tests/fuzz/targets.h"
+#include "tests/io/limits.h"
 #include "wafer/base/error.h"
 #include "wafer/deploy/onnx/onnx.h"
 
@@ -20,6 +21,7 @@ TEST(Fuzz, TheCorpusIsReadOrRefused) {
     for (const auto& entry : fs::directory_iterator(corpus / name)) {
       std::string file = entry.path().filename().string(), refusal;
       io::Bytes bytes = io::read_file(entry.path(), 1 << 20);
+      testing::HostileFileLimits limits(bytes.size(), name + "/" + file);
       try {
         read(bytes);
       } catch (const UserError& error) {

@@ -8,6 +8,11 @@
 #include "wafer/tensor/eval.h"
 
 namespace wafer::onnx {
+namespace {
+// As many elements as a process can address bytes on today's machines (2^47). A node that asks for
+// more is refused by name, before its size overflows or another doubles it.
+constexpr int64_t kMostElements = int64_t{1} << 47;
+}  // namespace
 
 const Value* Scope::find(const std::string& name) const {
   for (const Scope* scope = this; scope; scope = scope->outer) {
@@ -140,6 +145,9 @@ void Walk::node(const NodeDef& n, Scope& scope) {
     if (n.outputs[i].empty()) continue;
     WAFER_REQUIRE(i < outputs.size() && outputs[i], model_.where, n.text(), ": output ", i,
                   " is not supported");
+    WAFER_REQUIRE(!outputs[i].tensor || outputs[i].tensor.type().elements() <= kMostElements,
+                  model_.where, n.text(), ": output ", i, ", ", outputs[i].text(),
+                  ", is larger than any memory");
     scope.values[n.outputs[i]] = outputs[i];
   }
 }
