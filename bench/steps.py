@@ -33,6 +33,7 @@ MODELS = {
 }
 TORCH_MODES = {"f32": ["eager", "channels_last", "compile"],
                "bf16": ["bf16", "channels_last+bf16", "bf16+compile"]}
+SEQUENCES = {"lstm", "encoder"}  # their inputs have no channels to lay last
 GPU_MODES = {"f32": ["eager", "channels_last+compile", "graphs"],
              "bf16": ["channels_last+bf16+compile", "channels_last+bf16+graphs"]}
 
@@ -84,8 +85,12 @@ class Bench:
 
     def peers(self, model, work, batch, precision):
         """Name and how to run it, of each way in which peers do this work."""
+        modes = (TORCH_MODES if self.options.device == "cpu" else GPU_MODES)[precision]
+        if model in SEQUENCES:
+            modes = list(dict.fromkeys(mode.removeprefix("channels_last+") for mode in modes
+                                       if mode != "channels_last"))
         ways = {f"PyTorch {mode}": lambda mode=mode: self.torch(model, work, batch, mode)
-                for mode in (TORCH_MODES if self.options.device == "cpu" else GPU_MODES)[precision]}
+                for mode in modes}
         if work == "infer" and self.options.device == "cpu":
             ways[f"OpenVINO {precision}"] = lambda: self.onnx(model, batch, "openvino", precision)
             if precision == "f32":
