@@ -58,6 +58,7 @@ struct KernelContext {
   const Target& target;
   std::vector<bool> output_used;  // unused outputs need not be computed
   size_t scratch_bytes = 0;       // set by the kernel: scratch it needs in a run
+  size_t library_bytes = 0;       // set by the kernel: what its library allocates itself meanwhile
   std::string kernel = "own";     // set by the kernel: what computes the node
   const StepMemory& memory = host_memory();
   KernelSession* session = nullptr;

@@ -60,7 +60,7 @@ class Predictor {
     result.relative_error = 0.05 + (result.seconds > 0 ? 0.5 * errors / result.seconds : 0);
     result.seconds += calibration_.run_seconds;
     const MemoryPlan& m = artifact.memory;
-    result.memory_bytes = m.inputs + m.outputs + m.constants + m.arena;
+    result.memory_bytes = m.inputs + m.outputs + m.constants + m.arena + m.library;
     return result;
   }
 

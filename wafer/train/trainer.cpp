@@ -118,12 +118,13 @@ MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptio
   int64_t before = resident_bytes();
   auto artifact = compile_step(dataset, batch, step_options);
   // Runs of both take turns in one arena, but a set's batches stay with its loader.
-  size_t arena = artifact->memory.arena + artifact->memory.outputs;
+  auto working = [](const MemoryPlan& plan) { return plan.arena + plan.outputs + plan.library; };
+  size_t arena = working(artifact->memory);
   size_t batches = batch_bytes(dataset, batch);
   if (!validation.empty()) {
     auto evaluation =
         compile_evaluation(validation, evaluation_batch, false, step_options.precision);
-    arena = std::max(arena, evaluation->memory.arena + evaluation->memory.outputs);
+    arena = std::max(arena, working(evaluation->memory));
     batches += batch_bytes(validation, std::min(evaluation_batch, validation.size()));
   }
   // The constants of the artifacts are among it.

@@ -79,6 +79,7 @@ Step make_scan(const Node& node, KernelContext& context) {
   }
   for (size_t x = 0; x < xs; ++x) x_bytes.push_back(program->inputs[carries + x].bytes());
   context.scratch_bytes = scratch.total();
+  context.library_bytes = program->memory.library;
   context.kernel = "host:scan";
   size_t inputs = node.inputs.size();
   const StepMemory* memory = &context.memory;
@@ -115,6 +116,7 @@ Step make_while(const Node& node, KernelContext& context) {
   size_t verdict = scratch.reserve(sizeof(bool));
   Carried carried(body->outputs, scratch);
   context.scratch_bytes = scratch.total();
+  context.library_bytes = std::max(condition->memory.library, body->memory.library);
   context.kernel = "host:while";
   size_t inputs = node.inputs.size();
   const StepMemory* memory = &context.memory;
@@ -139,6 +141,7 @@ Step make_if(const Node& node, KernelContext& context) {
   std::vector<size_t> unread;
   for (const Type& type : then->outputs) unread.push_back(scratch.reserve(type.bytes()));
   context.scratch_bytes = scratch.total();
+  context.library_bytes = std::max(then->memory.library, otherwise->memory.library);
   context.kernel = "host:if";
   const StepMemory* memory = &context.memory;
   return [=](const StepArgs& args) {

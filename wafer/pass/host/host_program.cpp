@@ -277,6 +277,7 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
     WAFER_CHECK(kernel != nullptr, "target ", target.name(), " has no kernel for ", node->op->name);
     planned.step = kernel(*node, context);
     scratch.push_back(context.scratch_bytes);
+    program->memory.library = std::max(program->memory.library, context.library_bytes);
     program->steps.push_back({node->op->name, node->path, context.kernel, cost(*node), node});
     program->planned_.push_back(std::move(planned));
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "wafer/backend/cpu/onednn/gemm_memory.h"
 #include "wafer/base/error.h"
 #include "wafer/base/threads.h"
 
@@ -106,7 +107,9 @@ Step Program::step(KernelContext& context, const char* implementation) && {
   context.scratch_bytes = scratch_bytes_;
   context.kernel = str("onednn:", implementation);
   auto calls = std::make_shared<const std::vector<Call>>(std::move(calls_));
-  return [calls, constants = std::move(constants_), threads = threads_](const StepArgs& args) {
+  bool allocates = allocates_itself(implementation);
+  return [calls, constants = std::move(constants_), threads = threads_,
+          allocates](const StepArgs& args) {
     ThreadScope scope(threads);
     for (const Call& call : *calls) {
       // Memory objects are made in each run, as runs of one artifact may overlap.
@@ -122,6 +125,7 @@ Step Program::step(KernelContext& context, const char* implementation) && {
         memories.emplace_back(argument.desc, engine(), data);
         handles.push_back({argument.id, memories.back().get()});
       }
+      if (allocates) let_freed_memory_merge(threads);
       dnnl::error::wrap_c_api(
           dnnl_primitive_execute(call.primitive.get(), stream().get(),
                                  static_cast<int>(handles.size()), handles.data()),

@@ -1,6 +1,7 @@
 #include "wafer/backend/cpu/contraction.h"
 #include "wafer/backend/cpu/onednn/call.h"
 #include "wafer/backend/cpu/onednn/epilogue.h"
+#include "wafer/backend/cpu/onednn/gemm_memory.h"
 
 namespace wafer::cpu::onednn {
 
@@ -55,6 +56,10 @@ Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext
       {DNNL_ARG_SRC, a, Place::input, 0}, weight, {DNNL_ARG_DST, y, Place::output, 0}};
   add_epilogue(epilogue, bias, y, arguments);
   program.add(dnnl::matmul(pd), arguments, pd.scratchpad_desc());
+  if (allocates_itself(pd.impl_info_str())) {
+    context.library_bytes =
+        gemm_workspace_bytes(static_cast<int64_t>(inner), p.y.shape.size(-1), threads);
+  }
   return std::move(program).step(context, pd.impl_info_str());
 }
 
