@@ -63,6 +63,32 @@ TEST(AtomicFile, WithoutCommitTheOldFileStaysAndNothingIsLeft) {
   EXPECT_EQ(folder.files(), 1u);
 }
 
+TEST(AtomicFile, FollowsLinksAndLeavesThem) {
+  TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "below");
+  std::filesystem::create_symlink("below/target", folder / "link");
+  for (std::string_view text : {"made", "replaced"}) {
+    write_file_atomic(folder / "link", text);
+    EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+    EXPECT_EQ(read_text_file(folder / "below/target"), text);
+  }
+}
+
+TEST(AtomicFile, WritesToAPipeAndLeavesIt) {
+  TemporaryFolder folder;
+  auto pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::string received;
+  std::thread reader([&] {
+    std::ifstream stream(pipe);
+    std::getline(stream, received);
+  });
+  write_file_atomic(pipe, std::string_view("through\n"));
+  reader.join();
+  EXPECT_EQ(received, "through");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+}
+
 TEST(AtomicFile, FailedWriteNamesThePathAndLeavesTheOldFile) {
   TemporaryFolder folder;
   write_file_atomic(folder / "a", "old");

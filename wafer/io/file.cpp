@@ -152,10 +152,32 @@ MemoryMap::~MemoryMap() {
   if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
 }
 
+namespace {
+// What a link leads to, whether it is there or not; other paths as they are.
+std::filesystem::path behind_links(std::filesystem::path path) {
+  constexpr int most = 40;  // as Linux allows
+  std::error_code failed;
+  for (int i = 0; i < most && std::filesystem::is_symlink(path, failed); ++i) {
+    std::filesystem::path target = std::filesystem::read_symlink(path, failed);
+    if (failed) break;
+    path = path.parent_path() / target;  // an absolute target stands alone
+  }
+  return path;
+}
+}  // namespace
+
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
   static std::atomic<uint64_t> counter = 0;
   if (std::error_code ignored; std::filesystem::is_directory(path_, ignored)) {
     throw_system_error(path_, "write", EISDIR);
+  }
+  path_ = behind_links(path_);
+  if (std::error_code ignored; std::filesystem::exists(path_, ignored) &&
+                               !std::filesystem::is_regular_file(path_, ignored)) {
+    // A device or a pipe takes bytes; renaming a file over it would take its place.
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor_ < 0) throw_system_error(path_, "write", errno);
+    return;
   }
   std::string prefix = "." + path_.filename().string() + ".tmp-";
   std::filesystem::path folder = folder_of(path_);
@@ -179,7 +201,7 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::discard() noexcept {
   if (descriptor_ < 0) return;
-  ::unlink(temporary_.c_str());
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
   ::close(std::exchange(descriptor_, -1));
 }
 
@@ -199,6 +221,10 @@ void AtomicFile::write(ByteView bytes) {
 
 void AtomicFile::commit() {
   WAFER_CHECK(descriptor_ >= 0, "commit of a file that is committed or has failed");
+  if (temporary_.empty()) {
+    ::close(std::exchange(descriptor_, -1));
+    return;
+  }
   if (::fsync(descriptor_) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
     int failure = errno;
     discard();

@@ -52,7 +52,8 @@ class MemoryMap {
 // A file that appears whole or not at all: bytes go to a temporary file in the same folder;
 // commit() writes them out (fsync), renames over `path` and makes the folder durable. Without
 // commit() the temporary file is removed and `path` is as before. Temporary files that killed
-// processes left for the same path are removed.
+// processes left for the same path are removed. A link is followed: what it leads to is replaced.
+// Bytes for a device or a pipe go there at once.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
