@@ -136,10 +136,12 @@ TEST(Checkpoint, ADamagedOneIsReplacedByTheOneBefore) {
   auto tensors = tensor_bytes(paths[0]);
   FitOptions options = options_in(folder / "run");
   options.resume = true;
-  // Cut in the middle, empty, another byte in the header.
-  std::string flipped = whole;
+  // Cut in the middle, empty, another byte in the header, another bit in a tensor.
+  std::string flipped = whole, bit = whole;
   flipped[9] = '\x01';
-  for (const std::string& damaged : {whole.substr(0, whole.size() / 2), std::string(), flipped}) {
+  bit.back() = static_cast<char>(bit.back() ^ 1);
+  for (const std::string& damaged :
+       {whole.substr(0, whole.size() / 2), std::string(), flipped, bit}) {
     std::ofstream(paths[0], std::ios::binary | std::ios::trunc) << damaged;
     ::testing::internal::CaptureStderr();
     EXPECT_EQ(train(options), expected);

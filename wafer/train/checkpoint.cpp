@@ -1,5 +1,7 @@
 #include "wafer/train/checkpoint.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -12,7 +14,8 @@
 namespace wafer {
 
 namespace {
-constexpr const char* version = "1";
+constexpr const char* version = "2";
+constexpr const char* without_checksum = "1";  // read, no longer written
 
 std::filesystem::path file_of(const std::filesystem::path& folder, int64_t step) {
   std::string digits = std::to_string(step);
@@ -53,6 +56,18 @@ Progression from_json(const std::string& text, const std::string& where) {
     throw UserError(where, str("the checkpoint's progress cannot be read: ", error.what()));
   }
 }
+
+// Of all that a run goes on from, as text: the progress and the tensors' bytes, CRC-32.
+template <class BytesOf>
+std::string checksum(const std::string& progress, const std::vector<NamedMemory>& tensors,
+                     BytesOf&& bytes_of) {
+  uLong crc = crc32_z(0, reinterpret_cast<const Bytef*>(progress.data()), progress.size());
+  for (const NamedMemory& tensor : tensors) {
+    io::ByteView bytes = bytes_of(tensor);
+    if (!bytes.empty()) crc = crc32_z(crc, bytes.data(), bytes.size());
+  }
+  return std::to_string(crc);
+}
 }  // namespace
 
 CheckpointFolder::CheckpointFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -78,6 +93,10 @@ void CheckpointFolder::save(const Progression& progression, const std::vector<Na
   auto metadata = settings;
   metadata["wafer.checkpoint"] = version;
   metadata["progress"] = to_json(progression);
+  metadata["checksum"] =
+      checksum(metadata["progress"], tensors, [](const NamedMemory& tensor) -> io::ByteView {
+        return {static_cast<const uint8_t*>(tensor.data), tensor.type.bytes()};
+      });
   write_tensor_file(file_of(folder_, progression.step), tensors, metadata);
   auto all = list();
   std::error_code ignored;
@@ -107,8 +126,10 @@ Progression load_checkpoint(const std::filesystem::path& path,
                   "' in its metadata");
     return found->second;
   };
-  WAFER_REQUIRE(text("wafer.checkpoint") == version, where, "a checkpoint of version ",
-                text("wafer.checkpoint"), "; this program reads version ", version);
+  bool checked = text("wafer.checkpoint") != without_checksum;
+  WAFER_REQUIRE(text("wafer.checkpoint") == version || !checked, where, "a checkpoint of version ",
+                text("wafer.checkpoint"), "; this program reads versions ", without_checksum,
+                " and ", version);
   for (const auto& [key, value] : settings) {
     if (text(key) != value) {
       throw UserError(
@@ -127,6 +148,13 @@ Progression load_checkpoint(const std::filesystem::path& path,
           where, str("tensor '", tensor.name, "' does not fit the model"),
           {.got = str(entry.dtype, " ", Shape(entry.shape)), .expected = str(tensor.type)});
     }
+  }
+  if (checked) {
+    WAFER_REQUIRE(
+        text("checksum") ==
+            checksum(text("progress"), tensors,
+                     [&](const NamedMemory& tensor) { return file.at(tensor.name).bytes; }),
+        where, "the checkpoint is damaged: its bytes differ from those that were written");
   }
   for (const NamedMemory& tensor : tensors) {
     const auto& bytes = file.at(tensor.name).bytes;
