@@ -193,6 +193,11 @@ TEST(Cli, TrainEvalAndResume) {
     EXPECT_TRUE(fs::exists(folder / "run" / file)) << file;
   }
 
+  Ran alone = run_wafer(folder.path(), {"train", "mlp", "--data", "table.csv", "--epochs", "1",
+                                        "--validation", "0", "--run", "alone", "--json"});
+  ASSERT_EQ(alone.code, 0) << alone.err;
+  EXPECT_TRUE(alone.json().at("validation").is_null());
+
   Ran again = run_wafer(folder.path(), {"train", "mlp", "--data", "table.csv", "--run", "run"});
   EXPECT_EQ(again.code, 2);
   EXPECT_TRUE(contains(again.err, "holds a run already") && contains(again.err, "--resume"))

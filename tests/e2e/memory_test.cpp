@@ -34,6 +34,10 @@ TEST(MemoryPlan, LstmWithoutAvx512) {
   expect_plan_is_right({"lstm", "--sequence-length", "64", "--batch-size", "32"}, "text.txt",
                        {{"ONEDNN_MAX_CPU_ISA", "AVX2"}, {"WAFER_ISA", "avx2"}});
 }
+// A weight of 24 MiB: what is copied on its way must not stay.
+TEST(MemoryPlan, WideMlp) {
+  expect_plan_is_right({"mlp", "--batch-size", "256", "-o", "hidden=2048"}, "shapes");
+}
 TEST(MemoryPlan, Cnn) {
   expect_plan_is_right({"cnn"}, "shapes");
 }

@@ -67,6 +67,8 @@ Json fit_json(const FitResult& fit, const std::string& run) {
   if (fit.measured_memory) json["measured_memory_bytes"] = *fit.measured_memory;
   json["data_wait_percent"] = fit.data_wait_percent;
   json["stopped_by"] = fit.stopped_by;
+  // A part that the run does not have is null, never missing.
+  json["train"] = json["validation"] = json["test"] = nullptr;
   if (!fit.epochs.empty()) {
     const auto& last = fit.epochs.back();
     json["train"] = split_json(last.train_loss, last.train_accuracy);

@@ -170,17 +170,19 @@ void Trainer::start(const StepOptions& options) {
     if (tensor.role == StateTensor::Role::parameter) source = parameters.at(parameter++).value;
     if (tensor.role == StateTensor::Role::buffer) source = buffers.at(buffer++).value;
     if (tensor.role == StateTensor::Role::average) source = parameters.at(average++).value;
-    std::vector<std::byte> bytes(tensor.type.bytes());
+    // No copies on the way: what they leave in the heap would count as well.
     if (source) {
       source->eval();
-      source->storage()->read(bytes.data(), bytes.size());
+      device_->copy_from_host(wafer::on_host(source->storage())->data(), *memory,
+                              tensor.type.bytes());
     } else {
+      auto staging = memory->on_host() ? memory : allocate_host(tensor.type.bytes());
       visit(tensor.type.dtype, [&]<class T>(std::type_identity<T>) {
-        auto* values = reinterpret_cast<T*>(bytes.data());
+        auto* values = static_cast<T*>(staging->data());
         std::fill(values, values + tensor.type.elements(), static_cast<T>(tensor.initial));
       });
+      if (staging != memory) device_->copy_from_host(staging->data(), *memory, tensor.type.bytes());
     }
-    device_->copy_from_host(bytes.data(), *memory, bytes.size());
     memory_.push_back(std::move(memory));
   }
 }
