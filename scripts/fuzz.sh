@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds the libFuzzer programs of the readers of files and runs each on arbitrary bytes:
-#   scripts/fuzz.sh [--runs N] [SECONDS] [READER...]   default: 60 seconds each, all of them
-# With --runs a reader ends after N inputs, or after SECONDS where that is sooner.
+#   scripts/fuzz.sh [--runs N] [--seed N] [SECONDS] [READER...]   default: 60 seconds each, all
+# With --runs a reader ends after N inputs, or after SECONDS where that is sooner. With --seed it
+# starts from the committed corpus alone and takes the same inputs each time, as many as it gets to.
+# As many readers run at a time as there are processors.
 # Needs clang 14 with its runtime (Debian: clang-14, libclang-rt-14-dev). Prints how many inputs
 # each reader took, and ends with 1 when one of them did anything but read or refuse. What was found
 # lies in build/fuzz/found, and is kept by copying it into tests/fuzz/corpus under a name that says
@@ -9,10 +11,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=-1
-if [ "${1:-}" = --runs ]; then
-  runs="${2:?fuzz: --runs N}"
+seed=0
+while [ "${1:-}" = --runs ] || [ "${1:-}" = --seed ]; do
+  declare "${1#--}=${2:?fuzz: $1 N}"
   shift 2
-fi
+done
 seconds="${1:-60}"
 shift || true
 readers=("$@")
@@ -29,24 +32,26 @@ cmake --build --preset fuzz --target "${readers[@]/#/fuzz_}"
 
 found=build/fuzz/found
 mkdir -p "$found"
-status=0
-for reader in "${readers[@]}"; do
-  grown="build/fuzz/corpus/$reader"
-  mkdir -p "$grown"
-  log="build/fuzz/$reader.log"
+
+# fuzz READER: prints a line; status 1 when something was found.
+fuzz() {
+  local reader="$1" result="no finding" status=0
+  local grown="build/fuzz/corpus/$reader" log="build/fuzz/$reader.log"
+  [ "$seed" = 0 ] || rm -rf "$grown" && mkdir -p "$grown"
   # Without leaks: libFuzzer would look for them after every input.
-  if WAFER_THREADS=1 WAFER_LOG=error "build/fuzz/bin/fuzz_$reader" \
-    "$grown" "tests/fuzz/corpus/$reader" -runs="$runs" -max_total_time="$seconds" \
+  WAFER_THREADS=1 WAFER_LOG=error "build/fuzz/bin/fuzz_$reader" \
+    "$grown" "tests/fuzz/corpus/$reader" -seed="$seed" -runs="$runs" -max_total_time="$seconds" \
     -max_len=4096 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=64 -detect_leaks=0 \
-    -print_final_stats=1 -artifact_prefix="$found/$reader-" >"$log" 2>&1; then
-    result="no finding"
-  else
-    result="FOUND: see $log"
-    status=1
-  fi
+    -print_final_stats=1 -artifact_prefix="$found/$reader-" >"$log" 2>&1 ||
+    { result="FOUND: see $log" status=1; }
+  local inputs memory took
   inputs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   memory="$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")"
   took="$(sed -n 's/^Done [0-9]* runs in \([0-9]*\) .*/\1/p' "$log")"
   echo "$reader: ${inputs:-?} inputs in ${took:-?} s, at most ${memory:-?} MB: $result"
-done
-exit "$status"
+  return "$status"
+}
+
+export -f fuzz
+export found seconds runs seed
+printf '%s\n' "${readers[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz {}' || exit 1

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the build needs: system packages where they are missing, oneDNN 3.2 from its wheels,
 # and ONNX's format and test data from the wheel of the onnx package. A second call finds everything
-# in place and returns at once.
+# in place and returns at once. Usage: scripts/setup.sh [--fuzz]; with --fuzz also the compiler of the
+# fuzzers, clang 14 with its runtime.
 # WAFER_DEPENDENCIES: where downloaded dependencies are kept; default: build/dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +12,7 @@ packages=(g++ cmake ninja-build ccache clang-format git pkg-config python3 pytho
   unzip libgtest-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libarchive-dev
   libjpeg-dev libpng-dev zlib1g-dev libkissfft-dev libprotobuf-dev protobuf-compiler
   ocl-icd-opencl-dev pocl-opencl-icd)
+[ "${1:-}" = --fuzz ] && packages+=(clang-14 libclang-rt-14-dev)
 if command -v dpkg-query >/dev/null; then
   missing=()
   for package in "${packages[@]}"; do

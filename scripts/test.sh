@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Sets up, lints, builds and runs every test but the long ones: first the release build's, then the
-# fast ones again under AddressSanitizer (with leaks) and UndefinedBehaviorSanitizer.
+# fast ones again under AddressSanitizer (with leaks) and UndefinedBehaviorSanitizer, then each
+# reader of files under a fuzzer for a minute.
 # Usage: scripts/test.sh [--no-sanitizers]. The last line is "N passed, N failed, N skipped".
-# Long tests, ThreadSanitizer and coverage: scripts/long_tests.sh, tsan.sh and coverage.sh.
+# Long tests, longer fuzzing, ThreadSanitizer and coverage: scripts/long_tests.sh, fuzz.sh, tsan.sh
+# and coverage.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/test_lib.sh
@@ -12,6 +14,7 @@ sanitizers=1
 started=$SECONDS
 ./scripts/setup.sh
 lint=0
+fuzzing=0
 ./scripts/lint.sh || lint=1
 ./scripts/build.sh release
 run_tests release -LE long
@@ -21,6 +24,10 @@ if [ "$sanitizers" = 1 ]; then
   export LSAN_OPTIONS="suppressions=$PWD/scripts/lsan.supp:print_suppressions=0"
   export UBSAN_OPTIONS="print_stacktrace=1"
   run_tests asan-ubsan -L fast
+  # The same inputs in each run, so that a change is judged by what it changed.
+  ./scripts/setup.sh --fuzz
+  ./scripts/fuzz.sh --seed 1 60 || fuzzing=1
+  failed=$((failed + fuzzing))
 fi
 echo "test: $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
 summary "$lint"

@@ -49,7 +49,8 @@ std::string library_source(const KernelContext& context, const std::string& defi
 
 std::shared_ptr<const KernelSlot> Session::library(const std::string& source,
                                                    const std::string& name) {
-  return std::make_shared<KernelSlot>(queue_.kernel(queue_.compile(source, true), name));
+  return std::make_shared<KernelSlot>(
+      KernelSlot{queue_.kernel(queue_.compile(source, true), name)});
 }
 
 std::shared_ptr<const KernelSlot> Session::add_source(std::string source, const std::string& name,
