@@ -14,6 +14,16 @@ TEST(Kill, FiveKillsChangeNothing) {
       5, 1);
 }
 
+TEST(Kill, CtrlCEndsACommandThatSavesNothing) {
+  testing::TemporaryFolder folder;
+  testing::Program bench(folder.path(), {"bench", "mlp", "--seconds", "600"});
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  bench.signal(SIGINT);
+  testing::Ran ran = bench.wait();
+  EXPECT_EQ(ran.signal, SIGINT);
+  EXPECT_LT(ran.seconds, 60);
+}
+
 TEST(Kill, SameSeedSameSavedWeights) {
   testing::TemporaryFolder folder;
   testing::write_text(folder / "table.csv", testing::small_table(100));

@@ -99,30 +99,37 @@ std::vector<OpCase> control_flow_cases() {
       },
       numbers())
       .grad = false;
-  add(
-      "while_loop", "never entered", {{{2, 2}}},
-      [](const Tensors& in) -> Tensors {
-        return while_loop([](const Tensors& s) { return reduce_any(not_equal(s[0], s[0])); },
-                          [](const Tensors& s) -> Tensors { return {s[0]}; }, {in[0]});
-      },
-      all_dtypes())
-      .grad = false;
+  for (const Sizes& sizes : {Sizes{2, 2}, Sizes{2, 0}}) {
+    add(
+        "while_loop", sizes[1] > 0 ? "never entered" : "of nothing", {{sizes}},
+        [](const Tensors& in) -> Tensors {
+          return while_loop([](const Tensors& s) { return reduce_any(not_equal(s[0], s[0])); },
+                            [](const Tensors& s) -> Tensors { return {s[0]}; }, {in[0]});
+        },
+        all_dtypes())
+        .grad = false;
+  }
 
   for (bool taken : {true, false}) {
-    add(
-        "if_else", taken ? "first branch" : "second branch",
-        {{{3}}, {{3}}, {{}, taken ? 1.0 : 0.0, taken ? 2.0 : 1.0, Fill::index, DType::boolean}},
-        [](const Tensors& in) -> Tensors {
-          return if_else(
-              in[2],
-              [&]() -> Tensors {
-                return {in[0] * in[1], in[0]};
-              },
-              [&]() -> Tensors {
-                return {in[0] + in[1], in[1]};
-              });
-        },
-        all_dtypes());
+    for (int64_t size : {3, 0}) {
+      const char* name = size == 0 ? "of nothing" : taken ? "first branch" : "second branch";
+      add(
+          "if_else", name,
+          {{{size}},
+           {{size}},
+           {{}, taken ? 1.0 : 0.0, taken ? 2.0 : 1.0, Fill::index, DType::boolean}},
+          [](const Tensors& in) -> Tensors {
+            return if_else(
+                in[2],
+                [&]() -> Tensors {
+                  return {in[0] * in[1], in[0]};
+                },
+                [&]() -> Tensors {
+                  return {in[0] + in[1], in[1]};
+                });
+          },
+          all_dtypes());
+    }
   }
   return cases;
 }

@@ -22,7 +22,8 @@ std::vector<OpCase> norm_cases() {
                      .of_largest = true,
                      .magnitude = 2});
   };
-  for (const Sizes& sizes : {Sizes{6, 3}, Sizes{4, 2, 5}, Sizes{3, 4, 2, 5}, Sizes{2, 17, 3, 3}}) {
+  for (const Sizes& sizes :
+       {Sizes{6, 3}, Sizes{4, 2, 5}, Sizes{3, 4, 2, 5}, Sizes{2, 17, 3, 3}, Sizes{3, 0, 4}}) {
     Sizes channels = {sizes[1]};
     std::vector<Input> inputs = {{sizes}, {channels, 0.5, 2}, {channels}};
     Build norm = [](const Tensors& in) -> Tensors {
@@ -41,7 +42,7 @@ std::vector<OpCase> norm_cases() {
         [](const Tensors& in) -> Tensors {
           return {batch_norm_inference(in[0], in[1], in[2], in[3], in[4], epsilon)};
         });
-    if (sizes[1] % 2 == 0) {
+    if (sizes[1] > 0 && sizes[1] % 2 == 0) {
       add("layer_norm", "group_norm " + text(sizes), {{sizes}, {channels, 0.5, 2}, {channels}},
           [](const Tensors& in) -> Tensors {
             return {group_norm(in[0], 2, in[1], in[2], epsilon)};

@@ -44,6 +44,8 @@ std::vector<OpCase> recurrent_cases() {
                                            {"reverse", 4, 1, 2, 3, {.reverse = true}},
                                            {"batch first", 2, 3, 1, 2, {.batch_first = true}},
                                            {"one step", 1, 2, 2, 2, {}},
+                                           {"no steps", 0, 2, 3, 2, {}},
+                                           {"no batches", 3, 0, 2, 2, {}},
                                            {"19 hidden", 5, 4, 6, 19, {}}}) {
       Sizes x = s.options.batch_first ? Sizes{s.batch, s.time, s.features}
                                       : Sizes{s.time, s.batch, s.features};

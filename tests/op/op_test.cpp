@@ -282,6 +282,35 @@ TEST_P(Ops, support) {
   }
 }
 
+bool is_empty(const OpCase& c, const Graph& graph) {
+  auto without_elements = [](const Type& type) { return type.elements() == 0; };
+  bool input = std::any_of(c.inputs.begin(), c.inputs.end(), [](const Input& each) {
+    return std::find(each.sizes.begin(), each.sizes.end(), 0) != each.sizes.end();
+  });
+  return input || std::any_of(graph.outputs.begin(), graph.outputs.end(),
+                              [&](const Tensor& y) { return without_elements(y.type()); });
+}
+
+TEST_P(Ops, HasACaseWithoutElements) {
+  bool any = false;
+  for (const OpCase* c : cases_of(GetParam()))
+    any = any || is_empty(*c, graph_of(c->build, random_inputs(*c, c->dtypes[0], 1)));
+  EXPECT_TRUE(any) << "no case of " << GetParam() << " has a dimension of zero";
+}
+
+TEST_P(Ops, perf) {
+  bool holds = false;
+  for (const OpCase& c : perf_cases()) {
+    if (c.op != GetParam()) continue;
+    Graph graph = graph_of(c.build, random_inputs(c, c.dtypes[0], 1));
+    bool found = false;
+    for (const Node* node : topological_order(graph)) found = found || node->op->name == c.op;
+    EXPECT_TRUE(found) << "case '" << c.name << "' makes no " << c.op;
+    holds = holds || found;
+  }
+  EXPECT_TRUE(holds) << GetParam() << " has no case in tests/op/perf_cases.cpp";
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Ops, testing::ValuesIn(op_names()),
                          [](const auto& info) { return info.param; });
 
