@@ -79,7 +79,8 @@ class CommandLine {
   std::unique_ptr<Outcome> outcome_;
 };
 
-// Set by Ctrl-C once; a second Ctrl-C ends the process at once.
+// Set by Ctrl-C or SIGTERM once asked for, in place of ending the process; a second one ends it.
+// Commands that never ask end at the first.
 const std::atomic<bool>& interrupted();
 
 void add_devices(CommandLine& line);

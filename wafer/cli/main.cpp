@@ -38,14 +38,18 @@ int run(int argc, char** argv) {
 }  // namespace
 
 const std::atomic<bool>& interrupted() {
+  static const bool handled = [] {
+    std::signal(SIGINT, on_interrupt);
+    std::signal(SIGTERM, on_interrupt);
+    return true;
+  }();
+  static_cast<void>(handled);
   return interrupt_requested;
 }
 
 }  // namespace wafer::cli
 
 int main(int argc, char** argv) {
-  std::signal(SIGINT, wafer::cli::on_interrupt);
-  std::signal(SIGTERM, wafer::cli::on_interrupt);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of the write
   try {
