@@ -80,6 +80,34 @@ TEST(Cli, UnknownWordsAreExitCode2AndGetASuggestion) {
   EXPECT_FALSE(fs::exists(folder / "runs")) << "a run that never began leaves no folder";
 }
 
+TEST(Cli, ValuesOutOfRangeAreExitCode2AndNameTheOption) {
+  TemporaryFolder folder;
+  struct Case {
+    std::string command, option, value, expected;
+  };
+  for (const Case& c :
+       std::vector<Case>{{"infer", "--top", "0", "at least 1"},
+                         {"infer", "--length", "-3", "at least 1"},
+                         {"infer", "--temperature", "-0.5", "0 (always the most probable)"},
+                         {"infer", "--temperature", "nan", "0 (always the most probable)"},
+                         {"train", "--label-smoothing", "-0.1", "[0, 1)"},
+                         {"train", "--label-smoothing", "1", "[0, 1)"},
+                         {"train", "--mixup", "-1", "[0, 100]"},
+                         {"train", "--crop", "-4", "0 or more"},
+                         {"train", "--cutout", "-4", "0 or more"},
+                         {"train", "--sequence-length", "0", "at least 1"},
+                         {"train", "--momentum", "1", "[0, 1)"},
+                         {"train", "--momentum", "nan", "[0, 1)"},
+                         {"train", "--workers", "1025", "at most"}}) {
+    Ran ran = run_wafer(folder.path(), {c.command, "cnn", c.option, c.value});
+    EXPECT_EQ(ran.code, 2) << ran.err;
+    for (const std::string& part :
+         {"[" + c.option + "] out of range", "got " + c.value, c.expected})
+      EXPECT_TRUE(contains(ran.err, part)) << part << " in: " << ran.err;
+  }
+  EXPECT_FALSE(fs::exists(folder / "runs")) << "a run that never began leaves no folder";
+}
+
 TEST(Cli, CheckPrintsLayers) {
   TemporaryFolder folder;
   Ran ran = run_wafer(folder.path(), {"check", "cnn", "--json"});

@@ -121,6 +121,16 @@ TEST_F(BadInput, Cifar) {
   expect_error({"data", "set"}, {"data_batch_2.bin"});
   write("set/data_batch_2.bin", batch(10, 10, 0));
   expect_error({"data", "set"}, {"data_batch_2.bin", "label", "10"});
+  fs::remove(folder / "set/data_batch_2.bin");
+  expect_error({"data", "set"},
+               {"the file data_batch_2.bin is missing", "unpack", "cifar-10-binary.tar.gz"});
+}
+
+TEST_F(BadInput, TooManyThreads) {
+  std::vector<std::string> check = {"check", "cnn", "--threads", "1025"};
+  expect_error(check, {"[threads] too many threads", "got 1025", "expected at most 1024"});
+  expect_error(run_wafer(folder.path(), {"doctor"}, {{"WAFER_THREADS", "100000"}}),
+               {"[WAFER_THREADS] too many threads", "got 100000", "expected at most 1024"});
 }
 
 TEST_F(BadInput, Tables) {

@@ -30,6 +30,9 @@ int available_cpus() {
 }
 
 namespace {
+// More than any machine gains from, and fewer than a process may start.
+constexpr int max_threads = 1024;
+
 int initial_thread_count() {
   auto text = environment("WAFER_THREADS");
   if (!text) return available_cpus();
@@ -37,6 +40,8 @@ int initial_thread_count() {
   auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), count);
   WAFER_REQUIRE(status == std::errc() && end == text->data() + text->size() && count > 0,
                 "WAFER_THREADS", "not a positive whole number: '", *text, "'");
+  WAFER_REQUIRE(count <= max_threads, "WAFER_THREADS", "too many threads; got ", count,
+                "; expected at most ", max_threads);
   return count;
 }
 
@@ -126,6 +131,8 @@ int thread_count() {
 
 void set_thread_count(int count) {
   WAFER_REQUIRE(count > 0, "threads", "the number of threads must be positive; got ", count);
+  WAFER_REQUIRE(count <= max_threads, "threads", "too many threads; got ", count,
+                "; expected at most ", max_threads);
   thread_count_setting() = count;
 #ifdef WAFER_OPENMP
   omp_set_num_threads(count);  // oneDNN reads it from the calling thread

@@ -7,7 +7,8 @@ namespace wafer {
 // The CPUs that this process may run on.
 int available_cpus();
 
-// Threads that parallel_for uses; WAFER_THREADS or available_cpus() until set.
+// Threads that parallel_for uses; WAFER_THREADS or available_cpus() until set. UserError for
+// less than 1 or more than 1024.
 int thread_count();
 void set_thread_count(int count);
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <numeric>
@@ -119,6 +120,14 @@ Outcome infer_text(const Arguments& a, models::SavedModel& saved) {
   outcome.json["precision"] = std::string(name(predictor.precision()));
   return outcome;
 }
+void check(const Arguments& a) {
+  WAFER_REQUIRE(a.top >= 1, "--top", "out of range; got ", a.top, "; expected at least 1");
+  WAFER_REQUIRE(a.sample.length >= 1, "--length", "out of range; got ", a.sample.length,
+                "; expected at least 1 character");
+  WAFER_REQUIRE(a.sample.temperature >= 0 && std::isfinite(a.sample.temperature), "--temperature",
+                "out of range; got ", a.sample.temperature,
+                "; expected 0 (always the most probable) or a positive number");
+}
 }  // namespace
 
 void add_infer(CommandLine& line) {
@@ -126,6 +135,7 @@ void add_infer(CommandLine& line) {
   Command command = line.add(
       "infer", "run a saved model on files, or let it write text",
       "wafer infer runs/cnn-cifar10-1 photo.png pictures/", [a](const Common&) {
+        check(*a);
         if (is_onnx(a->model)) return infer_onnx(a->model, a->files, a->output);
         fs::path path = a->model;
         if (fs::is_directory(path)) path = RunFolder{path}.model();
