@@ -9,6 +9,7 @@
 #include "tests/io/helpers.h"
 #include "tests/io/limits.h"
 #include "wafer/deploy/onnx/onnx.h"
+#include "wafer/deploy/onnx/regex.h"
 #include "wafer/io/file.h"
 
 // ONNX files that nobody should be hurt by: each gives a clear error, within HostileFileLimits.
@@ -212,6 +213,221 @@ TEST_F(OnnxBadInput, DeepNestingIsAnError) {
   GraphParts parts = plain();
   parts.nodes.push_back(node_message("If", {"x"}, {"q"}, {graph_attribute("then_branch", inner)}));
   expect_parts(error_of(bytes_of(parts)), {"nested"});
+}
+
+TEST_F(OnnxBadInput, FunctionsThatCallThemselvesAreErrors) {
+  // From within a branch of an If.
+  Message branch =
+      graph_message({{call_message("d", "f", {"c"}, {"q"})}, {}, {}, {info_message("q", {})}});
+  Message choice = node_message(
+      "If", {"c"}, {"b"},
+      {graph_attribute("then_branch", branch), graph_attribute("else_branch", branch)});
+  GraphParts parts;
+  parts.nodes = {call_message("d", "f", {"x"}, {"y"})};
+  parts.inputs = {info_message("x", {}, 9)};
+  parts.outputs = {info_message("y", {}, 9)};
+  expect_parts(error_of(model_bytes(graph_message(parts),
+                                    {function_message("d", "f", {"c"}, {"b"}, {choice})})),
+               {"function 'f' calls itself"});
+}
+
+TEST_F(OnnxBadInput, FunctionsThatDoubleAreRefusedInTime) {
+  // f0 calls f1 twice, which calls f2 twice, ...: 2^27 nodes.
+  std::vector<Message> functions;
+  for (int i = 0; i < 27; ++i) {
+    std::string next = str("f", i + 1);
+    functions.push_back(function_message(
+        "d", str("f", i), {"a"}, {"b"},
+        {call_message("d", next, {"a"}, {"t"}), call_message("d", next, {"t"}, {"b"})}));
+  }
+  functions.push_back(
+      function_message("d", "f27", {"a"}, {"b"}, {node_message("Identity", {"a"}, {"b"})}));
+  GraphParts parts = plain();
+  EXPECT_EQ(error_of(model_bytes(graph_message(parts), functions)), "");  // no call of them
+  parts.nodes = {call_message("d", "f0", {"x"}, {"y"})};
+  expect_parts(error_of(model_bytes(graph_message(parts), functions)), {"more than 200000 nodes"});
+}
+
+// s = s + s, `trips` times; below: what the body does instead.
+Message loop_body(const Message& node) {
+  return graph_message(
+      {{node_message("Identity", {"c"}, {"d"}), node},
+       {},
+       {info_message("i", {}, 7), info_message("c", {}, 9), info_message("s", {2})},
+       {info_message("d", {}, 9), info_message("t", {2})}});
+}
+GraphParts looped(const Message& body, const Message& trips) {
+  Message go;
+  go.number(2, 9).text(8, "go").text(9, std::string(1, '\1'));
+  GraphParts parts;
+  parts.nodes = {node_message("Loop", {"n", "go", "x"}, {"y"}, {graph_attribute("body", body)})};
+  parts.initializers = {trips, go};
+  parts.inputs = {info_message("x", {2})};
+  parts.outputs = {info_message("y", {2})};
+  return parts;
+}
+
+TEST_F(OnnxBadInput, LongLoopsAreNotUnrolled) {
+  Message plus = loop_body(node_message("Add", {"s", "s"}, {"t"}));
+  Message within =
+      loop_body(node_message("Loop", {"n", "c", "s"}, {"t"}, {graph_attribute("body", plus)}));
+  for (const Message& body : {plus, within})
+    EXPECT_EQ(error_of(bytes_of(looped(body, integers_message("n", {90000}, true)))), "");
+  Message sum = loop_body(node_message("Add", {"s", "x"}, {"t"}));
+  onnx::Session session(onnx::parse_model(
+      view(bytes_of(looped(sum, integers_message("n", {1000}, true)))), "model.onnx"));
+  auto outputs = session.run({Tensor::from_values<float>({1, 2}, Shape{2})}).values;
+  EXPECT_EQ(outputs.at(0).tensor.data<float>(), (std::vector<float>{1001, 2002}));
+  // Sizes that change with each step cannot be in one node's body.
+  Message grows =
+      loop_body(node_message("Concat", {"s", "s"}, {"t"}, {integer_attribute("axis", 0)}));
+  expect_parts(error_of(bytes_of(looped(grows, integers_message("n", {90000}, true)))),
+               {"(Concat)", "larger than any memory"});
+}
+
+TEST_F(OnnxBadInput, EmptyTensorsWhereANumberIsExpected) {
+  auto with = [](const Message& node) {
+    GraphParts parts = plain();
+    parts.nodes = {node};
+    parts.initializers = {integers_message("e", {}), tensor_message("v", {2}, {0, 1})};
+    return error_of(bytes_of(parts));
+  };
+  expect_parts(with(node_message("TopK", {"x", "e"}, {"y", "z"})), {"(TopK)", "one integer"});
+  expect_parts(with(node_message("CumSum", {"x", "e"}, {"y"})), {"(CumSum)", "one integer"});
+  expect_parts(with(node_message("Trilu", {"x", "e"}, {"y"})), {"(Trilu)", "one integer"});
+  expect_parts(with(node_message("OneHot", {"x", "e", "v"}, {"y"})), {"(OneHot)", "one number"});
+  expect_parts(with(node_message("Range", {"e", "e", "e"}, {"y"})), {"(Range)", "one number"});
+  expect_parts(with(node_message("Einsum", {"x"}, {"y"}, {text_attribute("equation", "ij->z")})),
+               {"(Einsum)"});
+  Message body = loop_body(node_message("Add", {"s", "s"}, {"t"}));
+  expect_parts(error_of(bytes_of(looped(body, integers_message("n", {})))),
+               {"(Loop)", "one integer"});
+}
+
+TEST_F(OnnxBadInput, RegularExpressionsTakeLinearTime) {
+  auto with = [](const std::string& pattern, const std::string& text) {
+    GraphParts parts;
+    parts.nodes = {
+        node_message("RegexFullMatch", {"s"}, {"y"}, {text_attribute("pattern", pattern)})};
+    parts.initializers = {strings_message("s", {text})};
+    parts.outputs = {info_message("y", {1}, 9)};
+    return error_of(bytes_of(parts, 20));
+  };
+  EXPECT_EQ(with("(a+)+$", std::string(32, 'a') + "b"), "");
+  EXPECT_EQ(with("(((((((((a|b)|c)|d)|e)|f)|g)|h)|i)|j)*", std::string(100000, 'a')), "");
+  expect_parts(with("((a{1,200}){1,200}){1,200}", "a"), {"(RegexFullMatch)", "10000 states"});
+  expect_parts(with("((({1000}){1000}){1000})", "a"), {"nothing to repeat"});
+  expect_parts(with("(((){1000}){1000}){1000}", "a"), {"10000 states"});
+  expect_parts(with(std::string(400, '('), "a"), {"nested too deeply"});
+  expect_parts(with("((a?){500})*", std::string(100000, 'a')), {"steps"});
+}
+
+TEST_F(OnnxBadInput, RegularExpressionsMatchAsTheyShould) {
+  auto match = [](const std::string& pattern, const std::string& text) {
+    return onnx::Regex(pattern).full_match(text);
+  };
+  for (const char* text : {"", "ab", "abab"}) EXPECT_TRUE(match("(?:ab)*", text)) << text;
+  EXPECT_FALSE(match("(ab)+", ""));
+  EXPECT_FALSE(match("(ab)+", "aba"));
+  EXPECT_TRUE(match("a|bc|", ""));
+  EXPECT_TRUE(match("a|bc|", "bc"));
+  EXPECT_FALSE(match("a|bc|", "ac"));
+  EXPECT_TRUE(match("^\\d{2,3}-[a-fX]+?[^0-9]$", "123-aXf_"));
+  EXPECT_FALSE(match("\\d{2,3}", "1"));
+  EXPECT_FALSE(match("\\d{2,3}", "1234"));
+  EXPECT_TRUE(match("\\d{2,}", "12345"));
+  EXPECT_TRUE(match("[]a-]+", "]-a"));
+  EXPECT_TRUE(match("[\\w.-]+@[\\w.-]+\\.(com|org)", "a.b-c@wafer.org"));
+  EXPECT_TRUE(match("\\S\\s\\W[^\\D]", "a\t!7"));
+  EXPECT_FALSE(match(".", "\n"));
+  EXPECT_TRUE(match(".[\xC3\xA0-\xC3\xBC]", "\xE2\x82\xAC\xC3\xA9"));  // one character each
+  EXPECT_TRUE(match("..", "\xFF\xC3"));                                // bytes of none
+  EXPECT_FALSE(match("a^b", "ab"));
+  EXPECT_TRUE(match("www\\.[\\w.-]+\\.\\bcom\\b", "www.wafer.com"));
+  EXPECT_FALSE(match("a\\bb|-\\b-|a\\B", "ab"));
+  EXPECT_TRUE(match("\\b*a\\B.", "ab"));
+  for (const char* bad : {"(a", "a)", "[a", "a**", "+a", "a{2,1}", "a{,2}", "(?=a)", "\\1", "[\\b]",
+                          "[[:alpha:]]", "[z-a]", "a\\", "a{1001}"})
+    EXPECT_THROW(match(bad, "a"), UserError) << bad;
+}
+
+TEST_F(OnnxBadInput, SmallFilesHoldLittleOnTheHost) {
+  auto with = [](const std::vector<Message>& nodes, const std::vector<Message>& initializers,
+                 int opset = 20) {
+    GraphParts parts;
+    parts.nodes = nodes;
+    parts.initializers = initializers;
+    parts.inputs = {info_message("x", {int64_t{1} << 40})};
+    parts.outputs = {info_message("y", {2})};
+    return error_of(bytes_of(parts, static_cast<uint64_t>(opset)));
+  };
+  Message size = integers_message("n", {int64_t{1} << 29}), one = integers_message("p", {1}, true);
+  expect_parts(with({node_message("ConstantOfShape", {"n"}, {"t"}),
+                     node_message("NonZero", {"t"}, {"y"}, {}, "big")},
+                    {size}),
+               {"'big' (NonZero)", "536870912 numbers"});
+  expect_parts(with({node_message("SplitToSequence", {"x", "p"}, {"q"}),
+                     node_message("SequenceLength", {"q"}, {"y"})},
+                    {one}),
+               {"(SplitToSequence)", "parts"});
+  expect_parts(with({node_message("SequenceConstruct", {"p"}, {"q"}),
+                     node_message("SequenceConstruct", {"q", "q"}, {"r"}),
+                     node_message("SequenceLength", {"r"}, {"y"})},
+                    {one}),
+               {"(SequenceConstruct)", "sequence of 1"});
+  // Texts that double, and rows that are as long as the longest of them.
+  std::vector<Message> nodes = {node_message("StringConcat", {"s", "s"}, {"s0"})};
+  for (int i = 1; i < 40; ++i)
+    nodes.push_back(
+        node_message("StringConcat", {str("s", i - 1), str("s", i - 1)}, {str("s", i)}));
+  nodes.push_back(node_message("StringSplit", {"s39"}, {"z", "y"}));
+  auto too_much = [&](const std::string& error) { expect_parts(error, {"64 MiB"}); };
+  too_much(
+      with({node_message("StringSplit", {"s"}, {"z", "y"}, {text_attribute("delimiter", "a")})},
+           {strings_message("s", [] {
+             std::vector<std::string> texts(4000, "b");
+             texts[0] = std::string(4000, 'a');
+             return texts;
+           }())}));
+  try {  // holds up to its limit
+    onnx::Session session(onnx::parse_model(view([&] {
+                                              GraphParts parts;
+                                              parts.nodes = nodes;
+                                              parts.initializers = {
+                                                  strings_message("s", {"0123456789abcdef"})};
+                                              parts.outputs = {info_message("y", {1}, 7)};
+                                              return bytes_of(parts, 20);
+                                            }()),
+                                            "model.onnx"));
+    session.graph({});
+    ADD_FAILURE() << "no error";
+  } catch (const UserError& error) {
+    too_much(error.what());
+  }
+}
+
+TEST_F(OnnxBadInput, TensorsShareNoOtherFileWithoutLimit) {
+  TemporaryFolder folder;
+  io::write_file_atomic(folder.path() / "w.bin", std::string(16, '\0'));
+  auto open = [&](int tensors) {
+    GraphParts parts = plain();
+    parts.initializers.clear();
+    for (int i = 0; i < tensors; ++i) {
+      Message tensor;
+      tensor.number(1, 2).number(1, 2).number(2, 1).text(8, i ? str("w", i) : "w").number(14, 1);
+      parts.initializers.push_back(
+          tensor.message(13, Message().text(1, "location").text(2, "w.bin")));
+    }
+    io::write_file_atomic(folder.path() / "model.onnx", bytes_of(parts));
+    try {
+      onnx::Session session(folder.path() / "model.onnx");
+    } catch (const UserError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(open(2), "");
+  expect_parts(open(3), {"'w2'", "twice the bytes"});
 }
 
 TEST_F(OnnxBadInput, OtherFilesLieInTheModelsFolder) {

@@ -65,6 +65,24 @@ inline Message info_message(const std::string& name, const std::vector<int64_t>&
   return info.text(1, name).message(2, type);
 }
 
+// STRING, and INT64, of one dimension unless others are given.
+inline Message strings_message(const std::string& name, const std::vector<std::string>& values) {
+  Message t;
+  t.number(1, values.size()).number(2, 8).text(8, name);
+  for (const auto& value : values) t.text(6, value);
+  return t;
+}
+inline Message integers_message(const std::string& name, const std::vector<int64_t>& values,
+                                bool scalar = false) {
+  Message t;
+  if (!scalar) t.number(1, values.size());
+  t.number(2, 7).text(8, name);
+  return t.text(9, std::string(reinterpret_cast<const char*>(values.data()), values.size() * 8));
+}
+
+inline Message text_attribute(const std::string& name, const std::string& value) {
+  return Message().text(1, name).text(4, value).number(20, 3);
+}
 inline Message integer_attribute(const std::string& name, int64_t value) {
   return Message().text(1, name).number(3, static_cast<uint64_t>(value)).number(20, 2);
 }
@@ -85,6 +103,26 @@ inline Message node_message(const std::string& op, const std::vector<std::string
   return n;
 }
 
+// The same of a domain; and a function of it, opset 17 of the standard's domain within.
+inline Message call_message(const std::string& domain, const std::string& function,
+                            const std::vector<std::string>& inputs,
+                            const std::vector<std::string>& outputs) {
+  return node_message(function, inputs, outputs).text(7, domain);
+}
+inline Message function_message(const std::string& domain, const std::string& name,
+                                const std::vector<std::string>& inputs,
+                                const std::vector<std::string>& outputs,
+                                const std::vector<Message>& nodes) {
+  Message f;
+  f.text(1, name);
+  for (const auto& input : inputs) f.text(4, input);
+  for (const auto& output : outputs) f.text(5, output);
+  for (const auto& node : nodes) f.message(7, node);
+  f.message(9, Message().text(1, "").number(2, 17))
+      .message(9, Message().text(1, domain).number(2, 1));
+  return f.text(10, domain);
+}
+
 struct GraphParts {
   std::vector<Message> nodes, initializers, inputs, outputs;
 };
@@ -101,6 +139,15 @@ inline std::string model_bytes(const Message& graph, uint64_t opset = 17, uint64
   Message m, set;
   set.text(1, "").number(2, opset);
   return m.number(1, ir).message(7, graph).message(8, set).bytes;
+}
+
+// With functions of domain "d".
+inline std::string model_bytes(const Message& graph, const std::vector<Message>& functions) {
+  Message m;
+  m.number(1, 8).message(7, graph);
+  m.message(8, Message().text(1, "").number(2, 17)).message(8, Message().text(1, "d").number(2, 1));
+  for (const auto& function : functions) m.message(25, function);
+  return m.bytes;
 }
 
 inline std::span<const uint8_t> view(const std::string& bytes) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <map>
 #include <set>
 
 #include "wafer/base/strings.h"
@@ -52,8 +54,7 @@ class Checker {
       WAFER_REQUIRE(names.has(output), model_.where, "function '", function.name, "': output '",
                     output, "' is made by no node");
     }
-    std::set<std::pair<std::string, std::string>> callers;
-    calls_itself(function, callers);
+    height(function);
   }
 
  private:
@@ -81,19 +82,38 @@ class Checker {
     }
   }
 
-  void calls_itself(const FunctionDef& function,
-                    std::set<std::pair<std::string, std::string>>& callers) {
-    std::pair key(function.domain, function.name);
-    WAFER_REQUIRE(callers.insert(key).second, model_.where, "function '", function.name,
+  using Key = std::pair<std::string, std::string>;
+
+  // How many functions deep the calls of one go; each is looked at once. UserError where one calls
+  // itself.
+  int height(const FunctionDef& function) {
+    Key key(function.domain, function.name);
+    auto known = heights_.find(key);
+    if (known != heights_.end()) return known->second;
+    WAFER_REQUIRE(callers_.insert(key).second, model_.where, "function '", function.name,
                   "' calls itself");
-    WAFER_REQUIRE(callers.size() < 64, model_.where, "functions nested too deeply");
-    for (const NodeDef& node : function.nodes) {
+    check_calls(callers_.size());
+    int deepest = height_of_calls(function.nodes);
+    check_calls(static_cast<size_t>(deepest) + callers_.size());
+    callers_.erase(key);
+    return heights_[key] = deepest + 1;
+  }
+  int height_of_calls(const std::vector<NodeDef>& nodes) {
+    int deepest = 0;
+    for (const NodeDef& node : nodes) {
       auto called = model_.functions.find({node.domain, node.op_type});
-      if (called != model_.functions.end()) calls_itself(called->second, callers);
+      if (called != model_.functions.end()) deepest = std::max(deepest, height(called->second));
+      for (const auto& [name, attribute] : node.attributes)
+        if (attribute.g) deepest = std::max(deepest, height_of_calls(attribute.g->nodes));
     }
-    callers.erase(key);
+    return deepest;
+  }
+  void check_calls(size_t depth) const {
+    WAFER_REQUIRE(depth < 64, model_.where, "functions nested too deeply");
   }
 
+  std::map<Key, int> heights_;
+  std::set<Key> callers_;
   const ModelDef& model_;
 };
 }  // namespace

@@ -135,6 +135,17 @@ std::vector<int64_t> Context::integers_of(size_t index) const {
   return out;
 }
 
+int64_t Context::scalar_integer(size_t index) const {
+  require(in(index).elements() == 1,
+          str("input ", index, " is ", value(index).text(), "; expected one integer"));
+  return integers_of(index)[0];
+}
+double Context::scalar_number(size_t index) const {
+  require(in(index).elements() == 1,
+          str("input ", index, " is ", value(index).text(), "; expected one number"));
+  return numbers_of(index)[0];
+}
+
 std::optional<std::vector<int64_t>> Context::integers_from(const std::string& attribute,
                                                            size_t index) const {
   if (given(attribute)) return integers(attribute);

@@ -56,6 +56,9 @@ class Context {
   // UserError says so.
   std::vector<int64_t> integers_of(size_t index) const;
   std::vector<double> numbers_of(size_t index) const;
+  // Of an input that must hold one number.
+  int64_t scalar_integer(size_t index) const;
+  double scalar_number(size_t index) const;
   std::vector<double> numbers_of(const Tensor& tensor, const std::string& what) const;
   // The same from an attribute in old versions, an input in newer ones; nothing where neither is.
   std::optional<std::vector<int64_t>> integers_from(const std::string& attribute,

@@ -1,6 +1,8 @@
 #include "wafer/deploy/onnx/walk.h"
 
 #include <cstring>
+#include <new>
+#include <stdexcept>
 #include <unordered_set>
 
 #include "wafer/deploy/onnx/schema.h"
@@ -12,6 +14,25 @@ namespace {
 // As many elements as a process can address bytes on today's machines (2^47). A node that asks for
 // more is refused by name, before its size overflows or another doubles it.
 constexpr int64_t kMostElements = int64_t{1} << 47;
+
+// Counts a level while it lives.
+struct Level {
+  explicit Level(int& depth) : depth_(depth) { ++depth_; }
+  ~Level() { --depth_; }
+  Level(const Level&) = delete;
+  Level& operator=(const Level&) = delete;
+  int& depth_;
+};
+
+int64_t host_bytes(const Value& value) {
+  int64_t bytes = 0;
+  if (value.strings) {
+    for (const std::string& text : value.strings->values)
+      bytes += static_cast<int64_t>(sizeof text + text.size());
+  }
+  if (value.sequence) bytes += static_cast<int64_t>(value.sequence->size() * sizeof(Value));
+  return bytes;
+}
 }  // namespace
 
 const Value* Scope::find(const std::string& name) const {
@@ -45,6 +66,23 @@ void Walk::evaluate(const std::vector<Tensor>& tensors) {
   wafer::evaluate(pending, device_);
 }
 
+namespace {
+// Refuses to compute something large on the way to something small.
+void check_size(const Tensor& tensor) {
+  std::unordered_set<const Node*> seen;
+  std::vector<const Tensor*> stack = {&tensor};
+  while (!stack.empty()) {
+    const Tensor& t = *stack.back();
+    stack.pop_back();
+    if (!seen.insert(&t.node()).second || t.storage()) continue;
+    WAFER_REQUIRE(t.elements() <= Walk::most_known_elements, t.node().op->name, t.elements(),
+                  " numbers are computed while the model is read; expected at most ",
+                  Walk::most_known_elements);
+    for (const Tensor& input : t.node().inputs) stack.push_back(&input);
+  }
+}
+}  // namespace
+
 std::vector<std::byte> Walk::bytes(const Tensor& tensor, const std::string& what) {
   if (!known(tensor)) {
     throw UserError(what,
@@ -52,6 +90,9 @@ std::vector<std::byte> Walk::bytes(const Tensor& tensor, const std::string& what
                     "inputs, so that they are not known when the graph is compiled",
                     {.hint = "run the model by wafer infer, which compiles it piece by piece"});
   }
+  WAFER_REQUIRE(tensor.elements() <= most_host_elements, what, tensor.elements(),
+                " numbers are read while the model is; expected at most ", most_host_elements);
+  if (ahead_) check_size(tensor);
   evaluate({tensor});
   std::vector<std::byte> out(tensor.type().bytes());
   if (out.empty()) return out;
@@ -78,6 +119,9 @@ std::vector<Value> Walk::subgraph(const GraphDef& g, const std::vector<Value>& i
                                   const Scope& scope) {
   WAFER_REQUIRE(inputs.size() == g.inputs.size(), model_.where, "graph '", g.name, "' has ",
                 g.inputs.size(), " inputs; the node gives it ", inputs.size());
+  Level level(depth_);
+  WAFER_REQUIRE(depth_ <= most_depth, model_.where, "graph '", g.name,
+                "': ", "functions and subgraphs nested more than ", most_depth, " deep");
   std::map<std::string, Value> named;
   for (size_t i = 0; i < inputs.size(); ++i) named.emplace(g.inputs[i].name, inputs[i]);
   return graph(g, std::move(named), &scope, *scope.opsets, scope.attributes);
@@ -87,6 +131,9 @@ std::vector<Value> Walk::call(const FunctionDef& function, const NodeDef& n, Sco
                               std::vector<Value> inputs) {
   WAFER_REQUIRE(inputs.size() <= function.inputs.size(), model_.where, n.text(), ": ",
                 inputs.size(), " inputs; the function takes ", function.inputs.size());
+  Level level(depth_);
+  WAFER_REQUIRE(depth_ <= most_depth, model_.where, n.text(), ": ",
+                "functions and subgraphs nested more than ", most_depth, " deep");
   Context context(*this, scope, n, 1, {});
   std::map<std::string, Attribute> attributes = function.defaults;
   for (const auto& [name, attribute] : n.attributes) {
@@ -107,7 +154,61 @@ std::vector<Value> Walk::call(const FunctionDef& function, const NodeDef& n, Sco
   return outputs;
 }
 
+std::vector<Value> Walk::by_rule(const NodeDef& n, Scope& scope, std::vector<Value> inputs) {
+  int version = check_node(n, *scope.opsets, model_.where);
+  const RuleEntry* rule = find_rule(n.domain, n.op_type);
+  WAFER_REQUIRE(rule != nullptr, model_.where, n.text(), ": operator ", n.op_type, " (version ",
+                version, ") is not supported");
+  for (const Value& input : inputs) {
+    WAFER_REQUIRE(rule->any_type || !input.tensor || !is_carried(input.type), model_.where,
+                  n.text(), ", version ", version, ": elements of ", input.type,
+                  " are not supported; cast them first");
+  }
+  Context context(*this, scope, n, version, std::move(inputs));
+  std::string path = n.name.empty() && !n.outputs.empty() ? n.outputs[0] : n.name;
+  auto label = PathScope::whole(path);
+  std::string about = str(n.text(), ", version ", version, ": ");
+  try {
+    return rule->rule(context);
+  } catch (const UserError& error) {
+    std::string text = error.what();
+    // Once is enough: a node within a subgraph has said where it is.
+    if (text.starts_with("[" + model_.where + "]")) throw;
+    throw UserError(model_.where, about + text);
+  } catch (const std::bad_alloc&) {
+    throw UserError(model_.where, about + "it takes more memory than there is",
+                    {.hint = "check the sizes that its inputs and attributes give"});
+  } catch (const std::logic_error& error) {  // out_of_range, length_error
+    throw UserError(model_.where, about + "its inputs or attributes are out of range",
+                    {.got = error.what(), .hint = "check the node's inputs and attributes"});
+  }
+}
+
+void Walk::hold(const Value& value, const NodeDef& n) {
+  int64_t bytes = host_bytes(value);
+  if (bytes == 0) return;
+  std::weak_ptr<const void> alive;
+  if (value.strings)
+    alive = value.strings;
+  else
+    alive = value.sequence;
+  held_.emplace_back(std::move(alive), bytes);
+  held_bytes_ += bytes;
+  // Those that are gone are found once in a while, so that each costs little.
+  if (held_bytes_ <= 2 * most_host_bytes) return;
+  std::erase_if(held_, [](const auto& one) { return one.first.expired(); });
+  held_bytes_ = 0;
+  for (const auto& [one, size] : held_) held_bytes_ += size;
+  WAFER_REQUIRE(held_bytes_ <= most_host_bytes, model_.where, n.text(),
+                ": strings and sequences of more than ", most_host_bytes >> 20, " MiB");
+}
+
 void Walk::node(const NodeDef& n, Scope& scope) {
+  // Those of the model's own graph are no more than its file holds.
+  int64_t most = ahead_ ? most_nodes_ahead : most_nodes;
+  if (depth_ > 0) ++nodes_;
+  WAFER_REQUIRE(nodes_ <= most, model_.where, n.text(), ": more than ", most,
+                " nodes of functions, and of subgraphs at each step");
   std::vector<Value> inputs;
   for (const std::string& name : n.inputs) {
     const Value* value = name.empty() ? nullptr : scope.find(name);
@@ -115,32 +216,10 @@ void Walk::node(const NodeDef& n, Scope& scope) {
                   "', which nothing makes");
     inputs.push_back(value ? *value : Value());
   }
-  std::vector<Value> outputs;
   auto function = model_.functions.find({n.domain, n.op_type});
-  if (function != model_.functions.end()) {
-    outputs = call(function->second, n, scope, std::move(inputs));
-  } else {
-    int version = check_node(n, *scope.opsets, model_.where);
-    const RuleEntry* rule = find_rule(n.domain, n.op_type);
-    WAFER_REQUIRE(rule != nullptr, model_.where, n.text(), ": operator ", n.op_type, " (version ",
-                  version, ") is not supported");
-    for (const Value& input : inputs) {
-      WAFER_REQUIRE(rule->any_type || !input.tensor || !is_carried(input.type), model_.where,
-                    n.text(), ", version ", version, ": elements of ", input.type,
-                    " are not supported; cast them first");
-    }
-    Context context(*this, scope, n, version, std::move(inputs));
-    std::string path = n.name.empty() && !n.outputs.empty() ? n.outputs[0] : n.name;
-    auto label = PathScope::whole(path);
-    try {
-      outputs = rule->rule(context);
-    } catch (const UserError& error) {
-      std::string text = error.what();
-      // Once is enough: a node within a subgraph has said where it is.
-      if (text.starts_with("[" + model_.where + "]")) throw;
-      throw UserError(model_.where, str(n.text(), ", version ", version, ": ", text));
-    }
-  }
+  std::vector<Value> outputs = function != model_.functions.end()
+                                   ? call(function->second, n, scope, std::move(inputs))
+                                   : by_rule(n, scope, std::move(inputs));
   for (size_t i = 0; i < n.outputs.size(); ++i) {
     if (n.outputs[i].empty()) continue;
     WAFER_REQUIRE(i < outputs.size() && outputs[i], model_.where, n.text(), ": output ", i,
@@ -148,6 +227,7 @@ void Walk::node(const NodeDef& n, Scope& scope) {
     WAFER_REQUIRE(!outputs[i].tensor || outputs[i].tensor.type().elements() <= kMostElements,
                   model_.where, n.text(), ": output ", i, ", ", outputs[i].text(),
                   ", is larger than any memory");
+    hold(outputs[i], n);
     scope.values[n.outputs[i]] = outputs[i];
   }
 }

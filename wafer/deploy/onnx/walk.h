@@ -47,8 +47,22 @@ class Walk {
   int segments() const { return segments_; }
   const ModelDef& model() const { return model_; }
 
+  // What a file may make this process compute and hold while it is walked; the rest is left to
+  // devices, and to the memory they have.
+  static constexpr int64_t most_host_elements = 10'000'000;      // of one tensor
+  static constexpr int64_t most_host_bytes = int64_t{64} << 20;  // of strings and sequences
+  // Nodes of functions, and of subgraphs at each step, compiled ahead (about a second of work at
+  // most), and where the inputs are there, so that loops go on as long as they say.
+  static constexpr int64_t most_nodes_ahead = 200'000, most_nodes = 1'000'000;
+  // Of a tensor that is computed on the way to one that is read.
+  static constexpr int64_t most_known_elements = int64_t{1} << 28;
+  static constexpr int most_depth = 128;  // of functions and subgraphs
+
  private:
   void node(const NodeDef& node, Scope& scope);
+  std::vector<Value> by_rule(const NodeDef& node, Scope& scope, std::vector<Value> inputs);
+  // Counts a value on the host while it lives; UserError where they pass `most_host_bytes`.
+  void hold(const Value& value, const NodeDef& node);
   std::vector<Value> call(const FunctionDef& function, const NodeDef& node, Scope& scope,
                           std::vector<Value> inputs);
 
@@ -56,6 +70,10 @@ class Walk {
   bool ahead_;
   std::shared_ptr<Device> device_;
   int segments_ = 0;
+  int64_t nodes_ = 0;
+  int depth_ = 0;
+  std::vector<std::pair<std::weak_ptr<const void>, int64_t>> held_;  // with their bytes
+  int64_t held_bytes_ = 0;                                           // with some that are gone
 };
 
 }  // namespace wafer::onnx

@@ -2,8 +2,12 @@
 #include <onnx/onnx-data.pb.h>
 #include <onnx/onnx-ml.pb.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "wafer/deploy/onnx/model.h"
 
@@ -13,6 +17,10 @@ namespace wafer::onnx {
 struct Source {
   std::string where;
   std::filesystem::path folder;  // empty: no other files
+  // How many bytes were read of each other file, by device and inode. Twice a file's size at most,
+  // so that tensors may be tied, and a small model cannot fill the memory from one file.
+  std::shared_ptr<std::map<std::pair<uint64_t, uint64_t>, int64_t>> read =
+      std::make_shared<std::map<std::pair<uint64_t, uint64_t>, int64_t>>();
 };
 
 // Conversions of messages, checked. Data move out of tensors, so that they are in memory once.

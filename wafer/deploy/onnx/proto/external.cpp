@@ -47,6 +47,10 @@ std::string read_external(const Source& source, const std::string& location, int
   if (length < 0) length = size - offset;
   if (offset < 0 || length < 0 || offset > size || length > size - offset)
     refuse(str("bytes ", offset, " to ", offset + length, " of a file of ", size));
+  int64_t& read = (*source.read)[{status.st_dev, status.st_ino}];
+  if (length > 2 * size - read)
+    refuse("the model's tensors take more than twice the bytes that it holds");
+  read += length;
   std::string bytes(static_cast<size_t>(length), '\0');
   size_t done = 0;
   while (done < bytes.size()) {

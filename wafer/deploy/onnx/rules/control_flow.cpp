@@ -1,5 +1,7 @@
 #include "wafer/op/control_flow.h"
+
 #include <limits>
+#include <optional>
 
 #include "wafer/deploy/onnx/rules.h"
 #include "wafer/deploy/onnx/walk.h"
@@ -8,6 +10,8 @@ namespace wafer::onnx {
 
 namespace {
 constexpr int64_t most_steps = 100000;
+// Longer loops become a node with a subgraph, where their bodies allow it.
+constexpr int64_t most_unrolled = 500;
 
 bool truth(Context& c, const Tensor& condition, const std::string& what) {
   auto numbers = c.numbers_of(condition, what);
@@ -69,6 +73,9 @@ Values loop_ahead(Context& c, const GraphDef& body, int64_t trips, Tensor condit
     Values inputs = {s[0], s[1]};
     for (size_t i = 0; i < carried; ++i) inputs.emplace_back(s[i + 2], types[i]);
     Values outputs = c.walk().subgraph(body, inputs, c.scope());
+    for (const Value& output : outputs)
+      c.require(static_cast<bool>(output.tensor),
+                "the body gives " + output.text() + " where the loop needs a tensor");
     std::vector<Tensor> next = {add(s[0], Tensor(int64_t{1})), as_scalar(outputs[0].tensor)};
     for (size_t i = 0; i < carried; ++i) next.push_back(outputs[i + 1].tensor);
     return next;
@@ -85,16 +92,27 @@ Values loop(Context& c) {
   size_t carried = c.inputs() - 2;
   c.require(body.inputs.size() == carried + 2 && body.outputs.size() >= carried + 1,
             "the body's inputs and outputs do not fit the state");
-  int64_t trips = c.has(0) ? c.integers_of(0).at(0) : std::numeric_limits<int64_t>::max();
+  int64_t trips = c.has(0) ? c.scalar_integer(0) : std::numeric_limits<int64_t>::max();
   Tensor condition = c.has(1) ? c.in(1) : cast(Tensor(1), DType::boolean);
   bool scans = body.outputs.size() > carried + 1;
   if (!c.walk().known(condition)) return loop_ahead(c, body, trips, condition);
+  auto as_node = [&]() -> std::optional<Values> {
+    try {
+      return loop_ahead(c, body, trips, c.has(1) ? c.in(1) : cast(Tensor(1), DType::boolean));
+    } catch (const UserError&) {
+      return std::nullopt;  // shapes or values on the host that change with the steps
+    }
+  };
+  if (!scans && trips > most_unrolled && trips <= most_steps)
+    if (auto outputs = as_node()) return *outputs;
   Values state;
   for (size_t i = 0; i < carried; ++i) state.push_back(c.value(i + 2));
   std::vector<std::vector<Tensor>> collected(body.outputs.size() - carried - 1);
   std::vector<ElementType> types(collected.size(), ElementType::f32);
   for (int64_t step = 0; step < trips && truth(c, condition, "condition"); ++step) {
     c.require(step < most_steps, str("more than ", most_steps, " steps"));
+    if (!scans && step == most_unrolled && trips > most_steps)
+      if (auto outputs = as_node()) return *outputs;
     Values inputs = {Tensor(step), Value(condition)};
     inputs.insert(inputs.end(), state.begin(), state.end());
     Values outputs = c.walk().subgraph(body, inputs, c.scope());
@@ -104,6 +122,8 @@ Values loop(Context& c) {
       return loop_ahead(c, body, trips, c.has(1) ? c.in(1) : cast(Tensor(1), DType::boolean));
     for (size_t i = 0; i < carried; ++i) state[i] = outputs[i + 1];
     for (size_t i = 0; i < collected.size(); ++i) {
+      c.require(static_cast<bool>(outputs[carried + 1 + i].tensor),
+                "the body collects " + outputs[carried + 1 + i].text() + "; expected a tensor");
       collected[i].push_back(outputs[carried + 1 + i].tensor);
       types[i] = outputs[carried + 1 + i].type;
     }
@@ -155,6 +175,9 @@ Values scan_once(Context& c, const GraphDef& body, Values states, const std::vec
     for (size_t i = 0; i < n; ++i) arguments.emplace_back(carries[i], types[i]);
     for (const Tensor& x : xs) arguments.emplace_back(x);
     Values results = c.walk().subgraph(body, arguments, c.scope());
+    for (const Value& result : results)
+      c.require(static_cast<bool>(result.tensor),
+                "the body gives " + result.text() + "; expected a tensor");
     ScanStep out;
     for (size_t i = 0; i < n; ++i) out.carries.push_back(results[i].tensor);
     for (size_t i = 0; i < outputs; ++i) {

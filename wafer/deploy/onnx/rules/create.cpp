@@ -36,8 +36,8 @@ Values constant_of_shape(Context& c) {
 
 Values range(Context& c) {
   DType type = c.in(0).dtype();
-  double start = c.numbers_of(0).at(0), limit = c.numbers_of(1).at(0);
-  double delta = c.numbers_of(2).at(0);
+  double start = c.scalar_number(0), limit = c.scalar_number(1);
+  double delta = c.scalar_number(2);
   c.require(delta != 0, "a step of 0");
   double count = std::max(std::ceil((limit - start) / delta), 0.0);
   c.require(count < 1e10, "more numbers than memory holds");

@@ -134,7 +134,7 @@ Values scatter_nd(Context& c) {
 }
 
 Values one_hot_rule(Context& c) {
-  int64_t depth = static_cast<int64_t>(c.numbers_of(1).at(0));
+  int64_t depth = static_cast<int64_t>(c.scalar_number(1));
   Tensor indices = cast(c.in(0), DType::i64), values = c.in(2);
   int axis = axis_of(c, c.integer("axis", -1), indices.rank() + 1);
   c.require(depth > 0 && values.shape() == Shape{2}, "depth must be positive, values two");
@@ -148,7 +148,7 @@ Values one_hot_rule(Context& c) {
 
 Values top_k(Context& c) {
   const Tensor& x = c.in(0);
-  int64_t k = c.version() < 10 ? c.integer("k") : c.integers_of(1).at(0);
+  int64_t k = c.version() < 10 ? c.integer("k") : c.scalar_integer(1);
   int axis = axis_of(c, c.integer("axis", -1), x.rank());
   auto found = topk(x, k, axis, c.flag("largest", true));
   return {found.values, found.indices};

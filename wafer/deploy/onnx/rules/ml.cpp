@@ -78,16 +78,22 @@ Values label_encoder(Context& c) {
   if (values.are_texts) {
     std::vector<std::string> out;
     std::string otherwise = c.text("default_string", "_Unused");
-    if (c.given("default_tensor") && c.tensor_attribute("default_tensor").strings)
-      otherwise = c.tensor_attribute("default_tensor").strings->values.at(0);
+    if (c.given("default_tensor") && c.tensor_attribute("default_tensor").strings) {
+      const auto& given = c.tensor_attribute("default_tensor").strings->values;
+      c.require(given.size() == 1, "'default_tensor' must hold one text");
+      otherwise = given[0];
+    }
     for (size_t place : places) out.push_back(place < count ? values.texts[place] : otherwise);
     return {Value::of_strings(dims, std::move(out))};
   }
   double otherwise = values.type == ElementType::f32
                          ? c.number("default_float", 0)
                          : static_cast<double>(c.integer("default_int64", -1));
-  if (c.given("default_tensor"))
-    otherwise = c.numbers_of(c.tensor_attribute("default_tensor").tensor, "default").at(0);
+  if (c.given("default_tensor")) {
+    const Tensor& given = c.tensor_attribute("default_tensor").tensor;
+    c.require(given && given.elements() == 1, "'default_tensor' must hold one number");
+    otherwise = c.numbers_of(given, "default")[0];
+  }
   std::vector<double> out;
   for (size_t place : places) out.push_back(place < count ? values.numbers[place] : otherwise);
   return {reshape(constant(out, carrier(values.type)), dims)};

@@ -136,10 +136,10 @@ Values lrn(Context& c) {
 // Drops nothing unless training is asked for.
 Values dropout_rule(Context& c) {
   const Tensor& x = c.in(0);
-  bool training = c.version() >= 12 ? c.has(2) && c.numbers_of(2).at(0) != 0
+  bool training = c.version() >= 12 ? c.has(2) && c.scalar_number(2) != 0
                                     : c.version() < 7 && !c.flag("is_test");
   double ratio = c.version() < 12 ? c.number("ratio", 0.5) : 0.5;
-  if (c.version() >= 12 && c.has(1)) ratio = c.numbers_of(1).at(0);
+  if (c.version() >= 12 && c.has(1)) ratio = c.scalar_number(1);
   c.require(ratio >= 0 && ratio <= 1, "a ratio outside of 0 to 1");
   Tensor mask = ones(x.shape(), DType::boolean), y = x;
   if (training && ratio > 0) {

@@ -101,7 +101,7 @@ Tensor running_product(Tensor x, int axis) {
 template <Tensor (*run)(Tensor, int), int nothing>
 Values running(Context& c) {
   Tensor x = c.in(0);
-  int axis = axis_of(c, c.integers_of(1).at(0), x.rank());
+  int axis = axis_of(c, c.scalar_integer(1), x.rank());
   bool reverse = c.flag("reverse");
   if (reverse) x = flip(x, {axis});
   if (c.flag("exclusive") && x.size(axis) > 0) {

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "wafer/deploy/onnx/rules.h"
+#include "wafer/deploy/onnx/walk.h"
 
 namespace wafer::onnx {
 
@@ -81,6 +82,8 @@ AxisPlan plan_axis(const Context& c, const ResizeOptions& o, int64_t in, int64_t
                    double roi_start, double roi_end) {
   AxisPlan plan;
   c.require(in > 0, "an empty dimension cannot be resized");
+  c.require(out <= Walk::most_host_elements,
+            str("a size of ", out, "; expected at most ", Walk::most_host_elements));
   for (int64_t at = 0; at < out; ++at) {
     double x = source_of(c, o, at, in, out, scale, roi_start, roi_end);
     plan.outside.push_back(o.coordinates == "tf_crop_and_resize" &&

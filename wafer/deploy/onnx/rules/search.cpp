@@ -92,10 +92,10 @@ Values non_max_suppression(Context& c) {
                 c.in(1).size(0) == c.in(0).size(0) && c.in(1).size(2) == c.in(0).size(1),
             "expected boxes [batch, boxes, 4] and scores [batch, classes, boxes]");
   int64_t batch = c.in(1).size(0), classes = c.in(1).size(1), count = c.in(1).size(2);
-  int64_t most = c.has(2) ? c.integers_of(2).at(0) : 0;
-  double limit = c.has(3) ? c.numbers_of(3).at(0) : 0;
+  int64_t most = c.has(2) ? c.scalar_integer(2) : 0;
+  double limit = c.has(3) ? c.scalar_number(3) : 0;
   bool has_least = c.has(4);
-  double least = has_least ? c.numbers_of(4).at(0) : 0;
+  double least = has_least ? c.scalar_number(4) : 0;
   bool centre = c.integer("center_point_box", 0) == 1;
   Ints selected;
   for (int64_t b = 0; b < batch; ++b) {

@@ -5,9 +5,18 @@
 namespace wafer::onnx {
 
 namespace {
+// Sequences hold tensors, so that they are neither deep nor double.
+const Value& element(const Context& c, const Value& value) {
+  c.require(value.tensor || value.strings,
+            str("an element is ", value.text(), "; expected a tensor"));
+  return value;
+}
+
+constexpr int64_t most_parts = 100000;
+
 Values sequence_construct(Context& c) {
   std::vector<Value> values;
-  for (size_t i = 0; i < c.inputs(); ++i) values.push_back(c.value(i));
+  for (size_t i = 0; i < c.inputs(); ++i) values.push_back(element(c, c.value(i)));
   return {Value::of_sequence(std::move(values))};
 }
 Values sequence_empty(Context& c) {
@@ -18,7 +27,7 @@ Values sequence_empty(Context& c) {
 
 // A place in a sequence of `size`, negative ones from the end.
 size_t position(const Context& c, size_t input, size_t size, size_t limit) {
-  int64_t at = c.integers_of(input).at(0);
+  int64_t at = c.scalar_integer(input);
   if (at < 0) at += static_cast<int64_t>(size);
   c.require(at >= 0 && at < static_cast<int64_t>(limit), "a position out of range");
   return static_cast<size_t>(at);
@@ -29,9 +38,12 @@ Values sequence_at(Context& c) {
   return {values[position(c, 1, values.size(), values.size())]};
 }
 Values sequence_insert(Context& c) {
-  auto values = c.sequence(0);
+  const auto& given = c.sequence(0);
+  std::vector<Value> values;
+  values.reserve(given.size() + 1);
+  values = given;
   size_t at = c.has(2) ? position(c, 2, values.size(), values.size() + 1) : values.size();
-  values.insert(values.begin() + static_cast<std::ptrdiff_t>(at), c.value(1));
+  values.insert(values.begin() + static_cast<std::ptrdiff_t>(at), element(c, c.value(1)));
   return {Value::of_sequence(std::move(values))};
 }
 Values sequence_erase(Context& c) {
@@ -49,17 +61,23 @@ Values split_to_sequence(Context& c) {
   const Tensor& x = c.in(0);
   int axis = axis_of(c, c.integer("axis", 0), x.rank());
   int64_t total = x.size(axis);
+  auto check_parts = [&](int64_t parts) {
+    c.require(parts <= most_parts, str(parts, " parts; expected at most ", most_parts));
+  };
+  if (!c.has(1)) check_parts(total);
   Ints sizes(static_cast<size_t>(c.has(1) ? 0 : total), 1);
   bool keep = c.has(1) || c.flag("keepdims", true);
   if (c.has(1)) {
     sizes = c.integers_of(1);
     if (c.in(1).rank() == 0) {
-      int64_t each = sizes.at(0);
+      int64_t each = sizes[0];
       c.require(each > 0, "parts of no elements");
+      check_parts(total / each);
       sizes.clear();
       for (int64_t at = 0; at < total; at += each) sizes.push_back(std::min(each, total - at));
     }
   }
+  check_parts(static_cast<int64_t>(sizes.size()));
   std::vector<Value> parts;
   int64_t at = 0;
   for (int64_t size : sizes) {
@@ -94,7 +112,7 @@ Values sequence_map(Context& c) {
       inputs.push_back(value.sequence ? (*value.sequence)[step] : value);
     }
     Values outputs = c.walk().subgraph(body, inputs, c.scope());
-    for (size_t i = 0; i < outputs.size(); ++i) results[i].push_back(outputs[i]);
+    for (size_t i = 0; i < outputs.size(); ++i) results[i].push_back(element(c, outputs[i]));
   }
   Values out;
   for (auto& list : results) out.push_back(Value::of_sequence(std::move(list)));

@@ -119,8 +119,8 @@ Values tile(Context& c) {
   Ints sizes = x.shape().sizes(), repeats;
   if (c.version() < 6) {
     repeats.assign(sizes.size(), 1);
-    int axis = axis_of(c, c.integers_of(2).at(0), x.rank());
-    repeats[static_cast<size_t>(axis)] = c.integers_of(1).at(0);
+    int axis = axis_of(c, c.scalar_integer(2), x.rank());
+    repeats[static_cast<size_t>(axis)] = c.scalar_integer(1);
   } else {
     repeats = c.integers_of(1);
   }

@@ -2,6 +2,7 @@
 #include <numbers>
 
 #include "wafer/deploy/onnx/rules.h"
+#include "wafer/deploy/onnx/walk.h"
 #include "wafer/op/matmul.h"
 
 namespace wafer::onnx {
@@ -61,14 +62,14 @@ Tensor transform(const Context& c, Tensor x, int64_t length, bool inverse, bool 
 
 Values dft(Context& c) {
   const Tensor& x = c.in(0);
-  int64_t given = c.version() < 20 ? c.integer("axis", 1) : c.has(2) ? c.integers_of(2).at(0) : -2;
+  int64_t given = c.version() < 20 ? c.integer("axis", 1) : c.has(2) ? c.scalar_integer(2) : -2;
   int axis = axis_of(c, given, x.rank());
   c.require(axis < x.rank() - 1 && (x.size(-1) == 1 || x.size(-1) == 2),
             "expected [..., 1 or 2], and another axis than the last");
   bool inverse = c.flag("inverse"), onesided = c.flag("onesided");
   int64_t length = x.size(axis);
   if (inverse && onesided) length = 2 * (length - 1);
-  if (c.has(1)) length = c.integers_of(1).at(0);
+  if (c.has(1)) length = c.scalar_integer(1);
   Tensor y = transform(c, swap_axes(x, axis, x.rank() - 2), length, inverse, onesided);
   return {swap_axes(y, axis, x.rank() - 2)};
 }
@@ -77,10 +78,13 @@ Values stft(Context& c) {
   Tensor x = c.in(0);
   if (x.rank() == 2) x = unsqueeze(x, 2);
   c.require(x.rank() == 3, "expected [batch, time, 1 or 2]");
-  int64_t hop = c.integers_of(1).at(0), length = c.has(3) ? c.integers_of(3).at(0) : 0;
+  int64_t hop = c.scalar_integer(1), length = c.has(3) ? c.scalar_integer(3) : 0;
   if (length == 0) length = c.in(2).size(0);
   c.require(hop > 0 && length > 0 && length <= x.size(1), "step or frame length out of range");
   int64_t frames = (x.size(1) - length) / hop + 1;
+  c.require(frames <= Walk::most_host_elements / length,
+            str(frames, " frames of ", length, "; expected at most ", Walk::most_host_elements,
+                " numbers"));
   Ints at;
   for (int64_t f = 0; f < frames; ++f)
     for (int64_t i = 0; i < length; ++i) at.push_back(f * hop + i);
@@ -95,7 +99,7 @@ Values stft(Context& c) {
 
 // a0 - a1 cos(2 pi n / N) + a2 cos(4 pi n / N).
 Values window(Context& c, double a0, double a1, double a2) {
-  int64_t size = c.integers_of(0).at(0);
+  int64_t size = c.scalar_integer(0);
   c.require(size >= 0 && size < int64_t{1} << 32, "a size out of range");
   DType type = carrier(element_type(c.integer("output_datatype", 1), "window"));
   auto period = static_cast<double>(c.flag("periodic", true) ? size : size - 1);
@@ -115,9 +119,9 @@ Values blackman(Context& c) {
 
 // Triangles between frequencies at equal distances on the mel scale.
 Values mel_weight_matrix(Context& c) {
-  int64_t bands = c.integers_of(0).at(0), length = c.integers_of(1).at(0);
-  auto rate = static_cast<double>(c.integers_of(2).at(0));
-  double low = c.numbers_of(3).at(0), high = c.numbers_of(4).at(0);
+  int64_t bands = c.scalar_integer(0), length = c.scalar_integer(1);
+  auto rate = static_cast<double>(c.scalar_integer(2));
+  double low = c.scalar_number(3), high = c.scalar_number(4);
   c.require(bands > 0 && length > 0 && rate > 0 && bands < 100000 && length < 1 << 24,
             "sizes out of range");
   int64_t bins = length / 2 + 1;
@@ -130,6 +134,9 @@ Values mel_weight_matrix(Context& c) {
         static_cast<int64_t>(std::floor(static_cast<double>(length + 1) * hertz / rate)));
     c.require(edge.back() >= 0 && edge.back() < bins, "the frequencies leave the spectrum");
   }
+  c.require(bins <= Walk::most_host_elements / bands,
+            str("a matrix of ", bins, "x", bands, "; expected at most ", Walk::most_host_elements,
+                " numbers"));
   std::vector<double> weights(static_cast<size_t>(bins * bands));
   for (int64_t i = 0; i < bands; ++i) {
     auto at = [&](int64_t bin) -> double& { return weights[static_cast<size_t>(bin * bands + i)]; };

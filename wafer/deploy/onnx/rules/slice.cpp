@@ -141,7 +141,7 @@ Values center_crop_pad(Context& c) {
 
 Values trilu(Context& c) {
   const Tensor& x = c.in(0);
-  int64_t k = c.has(1) ? c.integers_of(1).at(0) : 0;
+  int64_t k = c.has(1) ? c.scalar_integer(1) : 0;
   k = std::clamp<int64_t>(k, -(int64_t{1} << 40), int64_t{1} << 40);
   return {c.flag("upper", true) ? triu(x, k) : tril(x, k)};
 }

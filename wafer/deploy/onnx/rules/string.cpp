@@ -1,19 +1,29 @@
 #include <algorithm>
 #include <map>
-#include <regex>
 #include <set>
 
+#include "wafer/deploy/onnx/regex.h"
 #include "wafer/deploy/onnx/rules.h"
+#include "wafer/deploy/onnx/walk.h"
 
 // Strings stay on the host.
 namespace wafer::onnx {
 
 namespace {
+void check_bytes(const Context& c, size_t bytes) {
+  c.require(bytes <= static_cast<size_t>(Walk::most_host_bytes),
+            str("strings of more than ", Walk::most_host_bytes >> 20, " MiB"));
+}
+
 Values string_concat(Context& c) {
   std::vector<std::string> out;
-  Shape shape = visit_broadcast(
-      c, c.strings(0), c.strings(1),
-      [&](const std::string& left, const std::string& right) { out.push_back(left + right); });
+  size_t bytes = 0;
+  Shape shape = visit_broadcast(c, c.strings(0), c.strings(1),
+                                [&](const std::string& left, const std::string& right) {
+                                  bytes += sizeof left + left.size() + right.size();
+                                  check_bytes(c, bytes);
+                                  out.push_back(left + right);
+                                });
   return {Value::of_strings(shape.sizes(), std::move(out))};
 }
 
@@ -56,6 +66,7 @@ Values string_split(Context& c) {
     longest = std::max(longest, lists.back().size());
     counts.push_back(static_cast<int64_t>(lists.back().size()));
   }
+  check_bytes(c, longest * lists.size() * sizeof(std::string));
   std::vector<std::string> out;
   for (auto& list : lists) {
     list.resize(longest);
@@ -69,18 +80,9 @@ Values string_split(Context& c) {
 Values regex_full_match(Context& c) {
   const StringTensor& x = c.strings(0);
   std::string pattern = c.text("pattern", "");
-  c.require(pattern.size() <= 1000, "a pattern of more than 1000 characters");
+  Regex regex(pattern);
   std::vector<bool> matches;
-  try {
-    std::regex regex(pattern, std::regex::ECMAScript);
-    for (const std::string& text : x.values) {
-      // This matcher's depth grows with the text.
-      c.require(text.size() <= 10000, "a text of more than 10000 characters");
-      matches.push_back(std::regex_match(text, regex));
-    }
-  } catch (const std::regex_error& error) {
-    c.fail("pattern '" + pattern + "': " + error.what());
-  }
+  for (const std::string& text : x.values) matches.push_back(regex.full_match(text));
   return {Tensor::from_values(matches, Shape(x.dims))};
 }
 
@@ -151,6 +153,9 @@ Values tfidf_vectorizer(Context& c) {
   int64_t rows = dims.size() == 2 ? dims[0] : 1, length = dims.back();
   c.require(*std::min_element(places.begin(), places.end()) >= 0 && width < int64_t{1} << 28,
             "ngram_indexes out of range");
+  c.require(width <= Walk::most_host_elements && rows <= Walk::most_host_elements / width,
+            str("a result of ", rows, "x", width, " numbers; expected at most ",
+                Walk::most_host_elements));
   std::vector<float> counts(static_cast<size_t>(rows * width));
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t n = shortest; n <= longest; ++n)
