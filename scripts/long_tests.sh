@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the release and runs the tests labelled long: kill -9 at a hundred random moments, and the
 # outputs of the large named models. Nothing else should run beside them. Trainings to a promised
-# accuracy are commands of docs/status.md; bench/predictions.py holds predictions against measurements.
+# accuracy are commands of docs/status.md; bench/predictions.py compares predictions with
+# measurements.
 # Usage: scripts/long_tests.sh [CTEST_ARGUMENT...], for example -R e2e.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the build needs: system packages where they are missing, oneDNN 3.2 from its wheels,
 # and ONNX's format and test data from the wheel of the onnx package. A second call finds everything
-# in place and returns at once. Usage: scripts/setup.sh [--fuzz]; with --fuzz also the compiler of the
-# fuzzers, clang 14 with its runtime.
+# in place and returns at once. Usage: scripts/setup.sh [--fuzz]; with --fuzz also the compiler of
+# the fuzzers, clang 14 with its runtime.
 # WAFER_DEPENDENCIES: where downloaded dependencies are kept; default: build/dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
