@@ -58,8 +58,9 @@ class Pass {
         double* first = partial.data() + static_cast<size_t>(part) * 2 * channels;
         each_block(part, [&](const Block& block, float* buffer) {
           const float* values = floats.read(x, block.at, block.count, buffer);
-          const float* gradient =
-              with_g_ ? floats.read(g, block.at, block.count, buffer + buffer_floats()) : nullptr;
+          const float* gradient = with_g_ ? floats.read(g, block.at, block.count,
+                                                        buffer ? buffer + buffer_floats() : nullptr)
+                                          : nullptr;
           if (geometry.channels_innermost)
             columns_(gradient, values, shift, block.count / geometry.channels, geometry.channels,
                      first, first + channels);
@@ -86,8 +87,9 @@ class Pass {
       for (int64_t part = begin; part < end; ++part) {
         each_block(part, [&](const Block& block, float* buffer) {
           const float* values = floats.read(x, block.at, block.count, buffer);
-          const float* gradient =
-              with_g_ ? floats.read(g, block.at, block.count, buffer + buffer_floats()) : nullptr;
+          const float* gradient = with_g_ ? floats.read(g, block.at, block.count,
+                                                        buffer ? buffer + buffer_floats() : nullptr)
+                                          : nullptr;
           float* to = floats.place(y, block.at, buffer);
           auto k = static_cast<size_t>(block.channel);
           if (geometry.channels_innermost)
