@@ -37,7 +37,8 @@ mkdir -p "$found"
 fuzz() {
   local reader="$1" result="no finding" status=0
   local grown="build/fuzz/corpus/$reader" log="build/fuzz/$reader.log"
-  [ "$seed" = 0 ] || rm -rf "$grown" && mkdir -p "$grown"
+  if [ "$seed" != 0 ]; then rm -rf "$grown"; fi
+  mkdir -p "$grown"
   # Without leaks: libFuzzer would look for them after every input.
   WAFER_THREADS=1 WAFER_LOG=error "build/fuzz/bin/fuzz_$reader" \
     "$grown" "tests/fuzz/corpus/$reader" -seed="$seed" -runs="$runs" -max_total_time="$seconds" \

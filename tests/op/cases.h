@@ -53,6 +53,10 @@ std::vector<DType> claimed_dtypes(const std::string& op);
 // The dtype that a node counts for: that of the values it works on.
 DType tested_dtype(const Node& node);
 
+// Two numbers in, by the op's name.
+using BinaryOp = Tensor (*)(const Tensor&, const Tensor&);
+const std::vector<std::pair<const char*, BinaryOp>>& binary_ops();
+
 std::vector<OpCase> elementwise_cases();
 std::vector<OpCase> activation_cases();
 std::vector<OpCase> shape_cases();

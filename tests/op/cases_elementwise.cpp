@@ -7,7 +7,6 @@ namespace wafer::op_tests {
 namespace {
 
 using Unary = Tensor (*)(const Tensor&);
-using Binary = Tensor (*)(const Tensor&, const Tensor&);
 
 const std::vector<Sizes>& shapes() {
   static const std::vector<Sizes> list = {{}, {1}, {257}, {3, 5}, {2, 3, 4, 5}, {0, 4}};
@@ -43,7 +42,7 @@ void unary(std::vector<OpCase>& cases, const char* op, Unary build,
   }
 }
 
-void binary(std::vector<OpCase>& cases, const char* op, Binary build,
+void binary(std::vector<OpCase>& cases, const char* op, BinaryOp build,
             const std::vector<DType>& dtypes, const Options& left = {}, const Options& right = {}) {
   for (const auto& [a, b] : pairs()) {
     cases.push_back(
@@ -58,6 +57,17 @@ void binary(std::vector<OpCase>& cases, const char* op, Binary build,
 }
 
 }  // namespace
+
+const std::vector<std::pair<const char*, BinaryOp>>& binary_ops() {
+  static const std::vector<std::pair<const char*, BinaryOp>> list = {
+      {"add", add},         {"sub", sub},
+      {"mul", mul},         {"div", div},
+      {"pow", pow},         {"remainder", remainder},
+      {"maximum", maximum}, {"minimum", minimum},
+      {"equal", equal},     {"not_equal", not_equal},
+      {"less", less},       {"less_equal", less_equal}};
+  return list;
+}
 
 std::vector<OpCase> elementwise_cases() {
   std::vector<OpCase> c;

@@ -24,13 +24,12 @@ namespace {
 using In = std::vector<Tensor>;
 using Out = std::vector<Tensor>;
 using Unary = Tensor (*)(const Tensor&);
-using Binary = Tensor (*)(const Tensor&, const Tensor&);
 using Cases = std::vector<ExpectedCase>;
 
 Build of(Unary fn) {
   return [fn](const In& in) -> Out { return {fn(in[0])}; };
 }
-Build of(Binary fn) {
+Build of(BinaryOp fn) {
   return [fn](const In& in) -> Out { return {fn(in[0], in[1])}; };
 }
 
@@ -61,19 +60,7 @@ Cases elementwise() {
            {"clamp", [](const Tensor& x) { return clamp(x, -0.5, 1); }}}) {
     c.push_back({name, of(fn)});
   }
-  for (const auto& [name, fn] :
-       std::vector<std::pair<const char*, Binary>>{{"add", add},
-                                                   {"sub", sub},
-                                                   {"mul", mul},
-                                                   {"div", div},
-                                                   {"pow", pow},
-                                                   {"remainder", remainder},
-                                                   {"maximum", maximum},
-                                                   {"minimum", minimum},
-                                                   {"equal", equal},
-                                                   {"not_equal", not_equal},
-                                                   {"less", less},
-                                                   {"less_equal", less_equal}}) {
+  for (const auto& [name, fn] : binary_ops()) {
     c.push_back({name, of(fn), 8, false});
   }
   c.push_back({"where", [](const In& in) -> Out { return {where(in[0], in[1], in[2])}; }});
@@ -81,14 +68,14 @@ Cases elementwise() {
   for (DType dtype : {DType::i8, DType::u8, DType::i16, DType::i32, DType::i64}) {
     std::string kind = str(is_signed(dtype) ? "int" : "uint", bits(dtype));
     for (const auto& [name, fn] :
-         std::vector<std::pair<const char*, Binary>>{{"add ", add},
-                                                     {"sub ", sub},
-                                                     {"mul ", mul},
-                                                     {"remainder ", remainder},
-                                                     {"floor_divide ", floor_divide},
-                                                     {"maximum ", maximum},
-                                                     {"less ", less},
-                                                     {"pow ", pow}}) {
+         std::vector<std::pair<const char*, BinaryOp>>{{"add ", add},
+                                                       {"sub ", sub},
+                                                       {"mul ", mul},
+                                                       {"remainder ", remainder},
+                                                       {"floor_divide ", floor_divide},
+                                                       {"maximum ", maximum},
+                                                       {"less ", less},
+                                                       {"pow ", pow}}) {
       c.push_back({name + kind, of(fn)});
     }
     auto to = [](DType target) -> Build {

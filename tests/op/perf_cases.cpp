@@ -37,7 +37,6 @@ Input indices(Sizes sizes, double limit) {
 
 void add_elementwise(Cases& cases) {
   using Unary = Tensor (*)(const Tensor&);
-  using Binary = Tensor (*)(const Tensor&, const Tensor&);
   struct One {
     const char* op;
     Unary build;
@@ -57,28 +56,16 @@ void add_elementwise(Cases& cases) {
       [](const Tensors& in) -> Tensors { return {gelu(in[0])}; });
   row(cases, "cast", "1M elements to bf16", {{million}},
       [](const Tensors& in) -> Tensors { return {cast(in[0], DType::bf16)}; });
-  for (const auto& [op, build] :
-       std::vector<std::pair<const char*, Binary>>{{"add", add},
-                                                   {"sub", sub},
-                                                   {"mul", mul},
-                                                   {"div", div},
-                                                   {"pow", pow},
-                                                   {"remainder", remainder},
-                                                   {"maximum", maximum},
-                                                   {"minimum", minimum},
-                                                   {"equal", equal},
-                                                   {"not_equal", not_equal},
-                                                   {"less", less},
-                                                   {"less_equal", less_equal}}) {
+  for (const auto& [op, build] : binary_ops()) {
     row(cases, op, "1M elements", {{million, 0.5, 2}, {million, 0.5, 2}},
         [build = build](const Tensors& in) -> Tensors { return {build(in[0], in[1])}; });
   }
   row(cases, "mul", "1M elements, broadcast", {{million}, {{1024}}},
       [](const Tensors& in) -> Tensors { return {in[0] * in[1]}; });
   for (const auto& [op, build] :
-       std::vector<std::pair<const char*, Binary>>{{"logical_and", logical_and},
-                                                   {"logical_or", logical_or},
-                                                   {"logical_xor", logical_xor}}) {
+       std::vector<std::pair<const char*, BinaryOp>>{{"logical_and", logical_and},
+                                                     {"logical_or", logical_or},
+                                                     {"logical_xor", logical_xor}}) {
     row(
         cases, op, "1M elements", {{million}, {million}},
         [build = build](const Tensors& in) -> Tensors { return {build(in[0], in[1])}; },

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "wafer/base/error.h"
+
 namespace CLI {
 class App;
 class Option;
@@ -79,9 +81,15 @@ class CommandLine {
   std::unique_ptr<Outcome> outcome_;
 };
 
-// Set by Ctrl-C or SIGTERM once asked for, in place of ending the process; a second one ends it.
-// Commands that never ask end at the first.
-const std::atomic<bool>& interrupted();
+// UserError that names the option unless the value is `good`.
+template <class T>
+void require_in_range(bool good, const char* option, const T& value, const char* expected) {
+  if (!good) throw UserError(option, "out of range", {.got = str(value), .expected = expected});
+}
+
+// From now on the first Ctrl-C or SIGTERM sets the flag in place of ending the process; the second
+// ends it.
+const std::atomic<bool>& catch_interrupts();
 
 void add_devices(CommandLine& line);
 void add_select(CommandLine& line);

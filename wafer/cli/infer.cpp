@@ -120,13 +120,13 @@ Outcome infer_text(const Arguments& a, models::SavedModel& saved) {
   outcome.json["precision"] = std::string(name(predictor.precision()));
   return outcome;
 }
-void check(const Arguments& a) {
-  WAFER_REQUIRE(a.top >= 1, "--top", "out of range; got ", a.top, "; expected at least 1");
-  WAFER_REQUIRE(a.sample.length >= 1, "--length", "out of range; got ", a.sample.length,
-                "; expected at least 1 character");
-  WAFER_REQUIRE(a.sample.temperature >= 0 && std::isfinite(a.sample.temperature), "--temperature",
-                "out of range; got ", a.sample.temperature,
-                "; expected 0 (always the most probable) or a positive number");
+
+void check_ranges(const Arguments& a) {
+  require_in_range(a.top >= 1, "--top", a.top, "at least 1");
+  require_in_range(a.sample.length >= 1, "--length", a.sample.length, "at least 1 character");
+  require_in_range(a.sample.temperature >= 0 && std::isfinite(a.sample.temperature),
+                   "--temperature", a.sample.temperature,
+                   "0 (always the most probable) or a positive number");
 }
 }  // namespace
 
@@ -135,7 +135,7 @@ void add_infer(CommandLine& line) {
   Command command = line.add(
       "infer", "run a saved model on files, or let it write text",
       "wafer infer runs/cnn-cifar10-1 photo.png pictures/", [a](const Common&) {
-        check(*a);
+        check_ranges(*a);
         if (is_onnx(a->model)) return infer_onnx(a->model, a->files, a->output);
         fs::path path = a->model;
         if (fs::is_directory(path)) path = RunFolder{path}.model();

@@ -37,13 +37,9 @@ int run(int argc, char** argv) {
 }
 }  // namespace
 
-const std::atomic<bool>& interrupted() {
-  static const bool handled = [] {
-    std::signal(SIGINT, on_interrupt);
-    std::signal(SIGTERM, on_interrupt);
-    return true;
-  }();
-  static_cast<void>(handled);
+const std::atomic<bool>& catch_interrupts() {
+  std::signal(SIGINT, on_interrupt);
+  std::signal(SIGTERM, on_interrupt);
   return interrupt_requested;
 }
 

@@ -266,17 +266,17 @@ std::unique_ptr<Trainer> make_trainer(const TrainSettings& settings, models::Mod
 namespace {
 // Those that a library function would see only where they are used, or name otherwise.
 void check_ranges(const TrainSettings& s) {
-  auto require = [](bool good, const char* option, auto got, const char* expected) {
-    if (!good) throw UserError(option, "out of range", {.got = str(got), .expected = expected});
-  };
-  require(s.sequence_length >= 1, "--sequence-length", s.sequence_length, "at least 1 character");
-  require(s.momentum >= 0 && s.momentum < 1, "--momentum", s.momentum, "a number in [0, 1)");
-  require(s.label_smoothing >= 0 && s.label_smoothing < 1, "--label-smoothing", s.label_smoothing,
-          "a number in [0, 1)");
-  require(s.workers >= 1 && s.workers <= 256, "--workers", s.workers, "at least 1 and at most 256");
-  require(s.crop >= 0, "--crop", s.crop, "0 or more pixels");
-  require(s.cutout >= 0, "--cutout", s.cutout, "0 or more pixels");
-  require(s.mixup >= 0 && s.mixup <= 100, "--mixup", s.mixup, "a number in [0, 100]");
+  require_in_range(s.sequence_length >= 1, "--sequence-length", s.sequence_length,
+                   "at least 1 character");
+  require_in_range(s.momentum >= 0 && s.momentum < 1, "--momentum", s.momentum,
+                   "a number in [0, 1)");
+  require_in_range(s.label_smoothing >= 0 && s.label_smoothing < 1, "--label-smoothing",
+                   s.label_smoothing, "a number in [0, 1)");
+  require_in_range(s.workers >= 1 && s.workers <= 256, "--workers", s.workers,
+                   "at least 1 and at most 256");
+  require_in_range(s.crop >= 0, "--crop", s.crop, "0 or more pixels");
+  require_in_range(s.cutout >= 0, "--cutout", s.cutout, "0 or more pixels");
+  require_in_range(s.mixup >= 0 && s.mixup <= 100, "--mixup", s.mixup, "a number in [0, 100]");
 }
 }  // namespace
 
@@ -306,7 +306,7 @@ FitOptions fit_options(const TrainSettings& s) {
     options.augmentation = data::Augmentation{};  // windows of text are shifted
   }
   if (s.schedule != "constant") options.schedule = optim::schedule_by_name(s.schedule);
-  options.stop = &interrupted();
+  options.stop = &catch_interrupts();
   check_options(options);
   return options;
 }

@@ -58,9 +58,7 @@ class Pass {
         double* first = partial.data() + static_cast<size_t>(part) * 2 * channels;
         each_block(part, [&](const Block& block, float* buffer) {
           const float* values = floats.read(x, block.at, block.count, buffer);
-          const float* gradient = with_g_ ? floats.read(g, block.at, block.count,
-                                                        buffer ? buffer + buffer_floats() : nullptr)
-                                          : nullptr;
+          const float* gradient = read_gradient(g, block, buffer);
           if (geometry.channels_innermost)
             columns_(gradient, values, shift, block.count / geometry.channels, geometry.channels,
                      first, first + channels);
@@ -87,9 +85,7 @@ class Pass {
       for (int64_t part = begin; part < end; ++part) {
         each_block(part, [&](const Block& block, float* buffer) {
           const float* values = floats.read(x, block.at, block.count, buffer);
-          const float* gradient = with_g_ ? floats.read(g, block.at, block.count,
-                                                        buffer ? buffer + buffer_floats() : nullptr)
-                                          : nullptr;
+          const float* gradient = read_gradient(g, block, buffer);
           float* to = floats.place(y, block.at, buffer);
           auto k = static_cast<size_t>(block.channel);
           if (geometry.channels_innermost)
@@ -114,6 +110,12 @@ class Pass {
 
   size_t buffer_floats() const {
     return static_cast<size_t>(std::max<int64_t>(4096, geometry.channels));
+  }
+
+  // With a buffer behind that of the values, where one is needed; null where there is no gradient.
+  const float* read_gradient(const void* g, const Block& block, float* buffer) const {
+    if (!with_g_) return nullptr;
+    return floats.read(g, block.at, block.count, buffer ? buffer + buffer_floats() : nullptr);
   }
 
   template <class F>

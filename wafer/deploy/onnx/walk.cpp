@@ -115,13 +115,17 @@ std::vector<Value> Walk::graph(const GraphDef& graph, std::map<std::string, Valu
   return outputs;
 }
 
+void Walk::check_depth(const std::string& what) const {
+  WAFER_REQUIRE(depth_ <= most_depth, model_.where, what,
+                ": functions and subgraphs nested more than ", most_depth, " deep");
+}
+
 std::vector<Value> Walk::subgraph(const GraphDef& g, const std::vector<Value>& inputs,
                                   const Scope& scope) {
   WAFER_REQUIRE(inputs.size() == g.inputs.size(), model_.where, "graph '", g.name, "' has ",
                 g.inputs.size(), " inputs; the node gives it ", inputs.size());
   Level level(depth_);
-  WAFER_REQUIRE(depth_ <= most_depth, model_.where, "graph '", g.name,
-                "': ", "functions and subgraphs nested more than ", most_depth, " deep");
+  check_depth(str("graph '", g.name, "'"));
   std::map<std::string, Value> named;
   for (size_t i = 0; i < inputs.size(); ++i) named.emplace(g.inputs[i].name, inputs[i]);
   return graph(g, std::move(named), &scope, *scope.opsets, scope.attributes);
@@ -132,8 +136,7 @@ std::vector<Value> Walk::call(const FunctionDef& function, const NodeDef& n, Sco
   WAFER_REQUIRE(inputs.size() <= function.inputs.size(), model_.where, n.text(), ": ",
                 inputs.size(), " inputs; the function takes ", function.inputs.size());
   Level level(depth_);
-  WAFER_REQUIRE(depth_ <= most_depth, model_.where, n.text(), ": ",
-                "functions and subgraphs nested more than ", most_depth, " deep");
+  check_depth(n.text());
   Context context(*this, scope, n, 1, {});
   std::map<std::string, Attribute> attributes = function.defaults;
   for (const auto& [name, attribute] : n.attributes) {

@@ -61,6 +61,7 @@ class Walk {
  private:
   void node(const NodeDef& node, Scope& scope);
   std::vector<Value> by_rule(const NodeDef& node, Scope& scope, std::vector<Value> inputs);
+  void check_depth(const std::string& what) const;
   // Counts a value on the host while it lives; UserError where they pass `most_host_bytes`.
   void hold(const Value& value, const NodeDef& node);
   std::vector<Value> call(const FunctionDef& function, const NodeDef& node, Scope& scope,
