@@ -1,8 +1,9 @@
+#include <re2/re2.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
 
-#include "wafer/deploy/onnx/regex.h"
 #include "wafer/deploy/onnx/rules.h"
 #include "wafer/deploy/onnx/walk.h"
 
@@ -10,6 +11,11 @@
 namespace wafer::onnx {
 
 namespace {
+constexpr int64_t most_pattern_bytes = int64_t{1} << 20;  // of a compiled regular expression
+// Instructions of one for all characters that it is matched with: what matching takes at worst,
+// about a quarter of a second.
+constexpr int64_t most_match_steps = 50'000'000;
+
 void check_bytes(const Context& c, size_t bytes) {
   c.require(bytes <= static_cast<size_t>(Walk::most_host_bytes),
             str("strings of more than ", Walk::most_host_bytes >> 20, " MiB"));
@@ -80,9 +86,19 @@ Values string_split(Context& c) {
 Values regex_full_match(Context& c) {
   const StringTensor& x = c.strings(0);
   std::string pattern = c.text("pattern", "");
-  Regex regex(pattern);
+  re2::RE2::Options options(re2::RE2::Quiet);
+  options.set_max_mem(most_pattern_bytes);
+  re2::RE2 regex(pattern, options);
+  c.require(regex.ok(), str("pattern '", pattern, "': ", regex.error()));
   std::vector<bool> matches;
-  for (const std::string& text : x.values) matches.push_back(regex.full_match(text));
+  int64_t steps = 0;
+  for (const std::string& text : x.values) {
+    steps += regex.ProgramSize() * static_cast<int64_t>(text.size());
+    c.require(steps <= most_match_steps,
+              str("pattern '", pattern, "' takes more than ", most_match_steps,
+                  " steps for its texts; expected a simpler pattern or shorter texts"));
+    matches.push_back(re2::RE2::FullMatch(text, regex));
+  }
   return {Tensor::from_values(matches, Shape(x.dims))};
 }
 
