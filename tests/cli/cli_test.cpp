@@ -108,6 +108,31 @@ TEST(Cli, ValuesOutOfRangeAreExitCode2AndNameTheOption) {
   EXPECT_FALSE(fs::exists(folder / "runs")) << "a run that never began leaves no folder";
 }
 
+TEST(Cli, WordsThatAreNoValueAreExitCode2AndSayWhatIs) {
+  TemporaryFolder folder;
+  using Words = std::vector<std::string>;
+  for (const auto& [words, parts] : std::vector<std::pair<Words, Words>>{
+           {{"train", "cnn", "--epochs", "many"}, {"[--epochs] not a whole number", "'many'"}},
+           {{"train", "cnn", "--epochs", "99999999999999999999999"},
+            {"[--epochs]", "to 9223372036"}},
+           {{"train", "cnn", "--seed", "-1"}, {"[--seed]", "from 0 to", "'-1'"}},
+           {{"infer", "cnn", "--seed", "-1"}, {"[--seed]", "from 0 to", "'-1'"}},
+           {{"train", "cnn", "--lr", "1e"}, {"[--lr] not a number", "'1e'"}},
+           {{"check", "cnn", "--batch-size", "0"}, {"[--batch-size]", "got 0", "above 0"}},
+           {{"bench", "cnn", "--seconds", "nan"}, {"[--seconds]", "got nan", "above 0"}},
+           {{"train", "cnn", "--threads", "0"}, {"[--threads]", "got 0", "above 0"}},
+           {{"train", "cnn", "--crop"}, {"[--crop]", "missing"}},
+           {{"infer"}, {"[wafer infer] model is required", "`wafer infer --help`"}},
+           {{"bench", "cnn", "--train", "--infer"}, {"[wafer bench]", "excludes"}}}) {
+    Ran ran = run_wafer(folder.path(), words);
+    EXPECT_EQ(ran.code, 2) << ran.err;
+    for (const std::string& part : parts)
+      EXPECT_TRUE(contains(ran.err, part)) << part << " in: " << ran.err;
+    EXPECT_LT(ran.err.size(), 250u) << ran.err;
+  }
+  EXPECT_FALSE(fs::exists(folder / "runs")) << "a run that never began leaves no folder";
+}
+
 TEST(Cli, CheckPrintsLayers) {
   TemporaryFolder folder;
   Ran ran = run_wafer(folder.path(), {"check", "cnn", "--json"});

@@ -1,8 +1,11 @@
 #include "wafer/cli/command.h"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
 #include <iostream>
+#include <limits>
+#include <type_traits>
 
 #include "wafer/base/error.h"
 #include "wafer/base/strings.h"
@@ -12,13 +15,20 @@
 namespace wafer::cli {
 
 namespace {
+// "wafer train", or "wafer" where no command was named.
+std::string command_of(const CLI::App& app) {
+  std::vector<CLI::App*> commands = app.get_subcommands();
+  return commands.empty() ? "wafer" : "wafer " + commands.front()->get_name();
+}
+
 // The first word that no command or option took, with the nearest one there is; "" when all were.
 std::string explain_unknown(CLI::App& app) {
   std::vector<std::string> left = app.remaining(true);
   if (left.empty()) return "";
   std::vector<CLI::App*> commands = app.get_subcommands();
+  std::string where = command_of(app);
   // Options that are not known come after the words that they were given.
-  std::string word = left.front(), where = "wafer";
+  std::string word = left.front();
   for (const std::string& candidate : left) {
     if (candidate.starts_with("-")) {
       word = candidate.substr(0, candidate.find('='));
@@ -31,7 +41,6 @@ std::string explain_unknown(CLI::App& app) {
       names.push_back(command->get_name());
     }
   } else {
-    where += " " + commands.front()->get_name();
     for (const CLI::Option* option : commands.front()->get_options()) {
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
     }
@@ -39,6 +48,34 @@ std::string explain_unknown(CLI::App& app) {
   const char* kind = word.starts_with("-") ? "option" : commands.empty() ? "command" : "argument";
   return str("[", where, "] no ", kind, " '", word, "'", did_you_mean(word, names), "; `", where,
              " --help` lists what there is");
+}
+
+// What is wrong with words that are known: a value, one too few or too many.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  std::string text = error.what(), where = command_of(app), about = where;
+  size_t colon = text.find(": ");
+  if (text.starts_with("--") && colon != std::string::npos) {
+    about = text.substr(0, colon);
+    text = text.substr(colon + 2);
+  }
+  return str("[", about, "] ", text, "; `", where, " --help` shows an example");
+}
+
+// Texts of numbers that a T cannot hold are refused; the parser would clamp or wrap some of them.
+template <class T>
+std::string explain_number(const std::string& text) {
+  T value{};
+  auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (status == std::errc() && end == text.data() + text.size()) return "";
+  if constexpr (std::is_floating_point_v<T>) return str("not a number; got '", text, "'");
+  return str("not a whole number from ", std::numeric_limits<T>::min(), " to ",
+             std::numeric_limits<T>::max(), "; got '", text, "'");
+}
+
+std::string explain_positive(const std::string& text) {
+  double value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value > 0 ? "" : str("out of range; got ", text, "; expected a number above 0");
 }
 }  // namespace
 
@@ -48,7 +85,7 @@ Option& Option::required() {
 }
 
 Option& Option::positive() {
-  option_->check(CLI::PositiveNumber);
+  option_->check(explain_positive);
   return *this;
 }
 
@@ -64,7 +101,9 @@ Option& Option::excludes(const Option& other) {
 
 template <class T>
 Option Command::option(const std::string& name, T& value, const std::string& help) {
-  return Option(app_->add_option(name, value, help));
+  CLI::Option* option = app_->add_option(name, value, help);
+  if constexpr (std::is_arithmetic_v<T>) option->check(explain_number<T>);
+  return Option(option);
 }
 
 template Option Command::option(const std::string&, std::string&, const std::string&);
@@ -100,8 +139,7 @@ Command CommandLine::add(const std::string& name, const std::string& description
   command->add_flag("--json", common_.json,
                     "print one JSON object as the last line of standard output");
   command->add_option("--device", common_.device, "device to run on, as `wafer devices` names it");
-  command->add_option("--threads", common_.threads, "threads of the cpu device")
-      ->check(CLI::PositiveNumber);
+  Command(command).option("--threads", common_.threads, "threads of the cpu device").positive();
   command->callback([this, run = std::move(run)] {
     if (common_.threads > 0) set_thread_count(common_.threads);
     if (!common_.device.empty()) set_default_device(device(common_.device));
@@ -114,9 +152,10 @@ int CommandLine::run(int argc, char** argv) {
   try {
     app_->parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    std::string unknown = error.get_exit_code() == 0 ? "" : explain_unknown(*app_);
-    if (unknown.empty()) return app_->exit(error) == 0 ? 0 : 2;
-    std::fprintf(stderr, "wafer: %s\n", unknown.c_str());
+    if (error.get_exit_code() == 0) return app_->exit(error);  // help or the version
+    std::string wrong = explain_unknown(*app_);
+    if (wrong.empty()) wrong = explain(*app_, error);
+    std::fprintf(stderr, "wafer: %s\n", wrong.c_str());
     return 2;
   }
   if (!outcome_) return 1;
