@@ -198,12 +198,12 @@ void Walk::hold(const Value& value, const NodeDef& n) {
   held_.emplace_back(std::move(alive), bytes);
   held_bytes_ += bytes;
   // Those that are gone are found once in a while, so that each costs little.
-  if (held_bytes_ <= 2 * most_host_bytes) return;
+  if (held_bytes_ <= 2 * most_host_bytes()) return;
   std::erase_if(held_, [](const auto& one) { return one.first.expired(); });
   held_bytes_ = 0;
   for (const auto& [one, size] : held_) held_bytes_ += size;
-  WAFER_REQUIRE(held_bytes_ <= most_host_bytes, model_.where, n.text(),
-                ": strings and sequences of more than ", most_host_bytes >> 20, " MiB");
+  WAFER_REQUIRE(held_bytes_ <= most_host_bytes(), model_.where, n.text(),
+                ": strings and sequences of more than ", most_host_bytes() >> 20, " MiB");
 }
 
 void Walk::node(const NodeDef& n, Scope& scope) {

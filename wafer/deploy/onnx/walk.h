@@ -49,8 +49,10 @@ class Walk {
 
   // What a file may make this process compute and hold while it is walked; the rest is left to
   // devices, and to the memory they have.
-  static constexpr int64_t most_host_elements = 10'000'000;      // of one tensor
-  static constexpr int64_t most_host_bytes = int64_t{64} << 20;  // of strings and sequences
+  static constexpr int64_t most_host_elements = 10'000'000;  // of one tensor
+  // Of strings and sequences: little of what a file says of itself, more of what is computed from
+  // inputs.
+  int64_t most_host_bytes() const { return int64_t{ahead_ ? 16 : 1024} << 20; }
   // Nodes of functions, and of subgraphs at each step, compiled ahead (about a second of work at
   // most), and where the inputs are there, so that loops go on as long as they say.
   static constexpr int64_t most_nodes_ahead = 200'000, most_nodes = 1'000'000;
@@ -62,7 +64,7 @@ class Walk {
   void node(const NodeDef& node, Scope& scope);
   std::vector<Value> by_rule(const NodeDef& node, Scope& scope, std::vector<Value> inputs);
   void check_depth(const std::string& what) const;
-  // Counts a value on the host while it lives; UserError where they pass `most_host_bytes`.
+  // Counts a value on the host while it lives; UserError where they pass most_host_bytes().
   void hold(const Value& value, const NodeDef& node);
   std::vector<Value> call(const FunctionDef& function, const NodeDef& node, Scope& scope,
                           std::vector<Value> inputs);

@@ -17,8 +17,8 @@ constexpr int64_t most_pattern_bytes = int64_t{1} << 20;  // of a compiled regul
 constexpr int64_t most_match_steps = 50'000'000;
 
 void check_bytes(const Context& c, size_t bytes) {
-  c.require(bytes <= static_cast<size_t>(Walk::most_host_bytes),
-            str("strings of more than ", Walk::most_host_bytes >> 20, " MiB"));
+  int64_t most = c.walk().most_host_bytes();
+  c.require(bytes <= static_cast<size_t>(most), str("strings of more than ", most >> 20, " MiB"));
 }
 
 Values string_concat(Context& c) {
