@@ -7,6 +7,7 @@ beside them and are left alone.
 import json
 import pathlib
 import struct
+import zlib
 
 corpus = pathlib.Path(__file__).parent / "corpus"
 
@@ -81,9 +82,27 @@ def onnx_graph_attribute(name, graph):
     return text(1, name) + text(6, graph) + number(20, 5)
 
 
-def onnx_node(op, inputs, outputs, attributes=()):
+def onnx_text(name, value):
+    return text(1, name) + text(4, value) + number(20, 3)
+
+
+def onnx_strings(name, values):
+    return (number(1, len(values)) + number(2, 8) + text(8, name)
+            + b"".join(text(6, value) for value in values))
+
+
+def onnx_node(op, inputs, outputs, attributes=(), domain=""):
     return (b"".join(text(1, i) for i in inputs) + b"".join(text(2, o) for o in outputs)
-            + text(4, op) + b"".join(text(5, a) for a in attributes))
+            + text(4, op) + b"".join(text(5, a) for a in attributes)
+            + (text(7, domain) if domain else b""))
+
+
+def onnx_function(name, inputs, outputs, nodes):
+    """In the domain "f", which its nodes may call too."""
+    return (text(1, name) + b"".join(text(4, i) for i in inputs)
+            + b"".join(text(5, o) for o in outputs) + b"".join(text(7, n) for n in nodes)
+            + b"".join(text(9, text(1, d) + number(2, v)) for d, v in (("", 20), ("f", 1)))
+            + text(10, "f"))
 
 
 def onnx_graph(nodes, tensors, inputs, outputs):
@@ -92,8 +111,10 @@ def onnx_graph(nodes, tensors, inputs, outputs):
             + b"".join(text(12, o) for o in outputs))
 
 
-def onnx_model(graph, opset=17, ir=8):
-    return number(1, ir) + text(7, graph) + text(8, text(1, "") + number(2, opset))
+def onnx_model(graph, opset=17, ir=8, functions=()):
+    imports = [("", opset)] + ([("f", 1)] if functions else [])
+    return (number(1, ir) + text(7, graph) + b"".join(text(25, f) for f in functions)
+            + b"".join(text(8, text(1, d) + number(2, v)) for d, v in imports))
 
 
 def make_safetensors():
@@ -113,6 +134,10 @@ def make_safetensors():
     write("checkpoint", "bad_shape", safetensors([tensors[0], ("fc.weight", "F32", [4], floats)],
                                                  metadata))
     write("checkpoint", "bad_progress", safetensors(tensors, {**metadata, "progress": "{}"}))
+    whole = zlib.crc32(progress.encode() + floats + floats[:4])  # in the order that is asked for
+    checked = {**metadata, "wafer.checkpoint": "2", "checksum": str(whole)}
+    write("checkpoint", "checked", safetensors(tensors, checked))
+    write("checkpoint", "bad_checksum", safetensors(tensors, {**checked, "checksum": "1"}))
     write("checkpoint", "bad_seed", safetensors(tensors, {**metadata, "seed": "1"}))
 
 
@@ -228,5 +253,83 @@ def make_onnx():
         [x], [onnx_info("y", ["n", "m"])])))
 
 
-for make in (make_safetensors, make_npy, make_toml, make_graph, make_onnx):
+def make_onnx_functions():
+    x, y = onnx_info("x", ["n", 4]), onnx_info("y", ["n", 4])
+    call = onnx_graph([onnx_node("twice", ["x"], ["y"], domain="f")], [], [x], [y])
+    twice = onnx_function("twice", ["a"], ["b"], [onnx_node("Add", ["a", "a"], ["b"])])
+    write("onnx", "function", onnx_model(call, 20, functions=[twice]))
+    inner = onnx_graph([onnx_node("twice", ["a"], ["c"], domain="f")], [], [],
+                       [onnx_info("c", ["n", 4])])
+    within_if = onnx_function("twice", ["a"], ["b"], [
+        onnx_node("ReduceMax", ["a"], ["m"], [onnx_integer("keepdims", 0)]),
+        onnx_node("IsNaN", ["m"], ["t"]),
+        onnx_node("If", ["t"], ["b"], [onnx_graph_attribute("then_branch", inner),
+                                       onnx_graph_attribute("else_branch", inner)])])
+    write("onnx", "bad_recursion_in_if", onnx_model(call, 20, functions=[within_if]))
+    levels = [onnx_function("twice" if i == 0 else f"level{i}", ["a"], ["c"], [
+        onnx_node(f"level{i + 1}", ["a"], ["b"], domain="f"),
+        onnx_node(f"level{i + 1}", ["b"], ["c"], domain="f")]) for i in range(26)]
+    last = onnx_function("level26", ["a"], ["c"], [onnx_node("Neg", ["a"], ["c"])])
+    write("onnx", "bad_doubling_calls", onnx_model(call, 20, functions=levels + [last]))
+
+
+def onnx_loop_body(nodes, state):
+    return onnx_graph([onnx_node("Identity", ["c"], ["d"])] + nodes, [],
+                      [onnx_info("i", [], 7), onnx_info("c", [], 9), onnx_info("s", ["n", 4])],
+                      [onnx_info("d", [], 9), onnx_info(state, ["n", 4])])
+
+
+def onnx_loop(count, body, states=("x", "y")):
+    return onnx_node("Loop", [count, "", states[0]], [states[1]],
+                     [onnx_graph_attribute("body", body)])
+
+
+def make_onnx_loops():
+    x, y = onnx_info("x", ["n", 4]), onnx_info("y", ["n", 4])
+    body = onnx_loop_body([onnx_node("Neg", ["s"], ["t"])], "t")
+    write("onnx", "loop", onnx_model(onnx_graph(
+        [onnx_loop("k", body)], [onnx_tensor("k", [], [3], "q")], [x], [y])))
+    nested = onnx_loop_body([onnx_loop("k", body, ("s", "u"))], "u")
+    write("onnx", "nested_loops", onnx_model(onnx_graph(
+        [onnx_loop("k", nested)], [onnx_tensor("k", [], [3], "q")], [x], [y])))
+    write("onnx", "bad_empty_count", onnx_model(onnx_graph(
+        [onnx_loop("k", body)], [onnx_tensor("k", [0], [], "q")], [x], [y])))
+    step = onnx_graph([onnx_node("Add", ["s", "e"], ["t"]), onnx_node("Identity", ["t"], ["o"])],
+                      [], [onnx_info("s", []), onnx_info("e", [])],
+                      [onnx_info("t", []), onnx_info("o", [])])
+    write("onnx", "scan", onnx_model(onnx_graph(
+        [onnx_node("Scan", ["zero", "x"], ["sum", "y"],
+                   [onnx_graph_attribute("body", step), onnx_integer("num_scan_inputs", 1)])],
+        [onnx_tensor("zero", [], [0])], [onnx_info("x", [5])], [onnx_info("y", [5])])))
+
+
+def make_onnx_host_values():
+    s = onnx_strings("s", ["wafer", "silicon"])
+    flags, words = onnx_info("y", [2], 9), onnx_info("y", [2], 8)
+    write("onnx", "strings", onnx_model(onnx_graph(
+        [onnx_node("StringConcat", ["s", "s"], ["t"]),
+         onnx_node("StringNormalizer", ["t"], ["u"], [onnx_text("case_change_action", "UPPER")]),
+         onnx_node("StringSplit", ["u"], ["v", "count"], [onnx_text("delimiter", "F")])],
+        [s], [], [onnx_info("count", [2], 7)]), 20))
+    for name, pattern in (("regular_expression", "[a-z]+(on|er)$"), ("bad_expression", "(a+")):
+        write("onnx", name, onnx_model(onnx_graph(
+            [onnx_node("RegexFullMatch", ["s"], ["y"], [onnx_text("pattern", pattern)])], [s], [],
+            [flags]), 20))
+    doubled = [onnx_node("StringConcat", [f"s{i}", f"s{i}"], [f"s{i + 1}"]) for i in range(28)]
+    write("onnx", "bad_doubling_strings", onnx_model(onnx_graph(
+        [onnx_node("Identity", ["s"], ["s0"])] + doubled
+        + [onnx_node("Identity", ["s28"], ["y"])], [s], [], [words]), 20))
+    x, y, one = onnx_info("x", ["n", 4]), onnx_info("y", ["n", 4]), onnx_tensor("p", [], [1], "q")
+    write("onnx", "sequence", onnx_model(onnx_graph(
+        [onnx_node("Neg", ["x"], ["a"]), onnx_node("SequenceConstruct", ["x", "a"], ["q"]),
+         onnx_node("SequenceInsert", ["q", "a"], ["r"]),
+         onnx_node("SequenceAt", ["r", "p"], ["y"])], [one], [x], [y])))
+    write("onnx", "split", onnx_model(onnx_graph(
+        [onnx_node("SplitToSequence", ["x", "p"], ["q"], [onnx_integer("axis", 1)]),
+         onnx_node("ConcatFromSequence", ["q"], ["y"], [onnx_integer("axis", 1)])], [one], [x],
+        [y])))
+
+
+for make in (make_safetensors, make_npy, make_toml, make_graph, make_onnx, make_onnx_functions,
+             make_onnx_loops, make_onnx_host_values):
     make()
