@@ -351,6 +351,19 @@ TEST(Cli, InterruptedOnceSavesAndSaysHowToGoOn) {
   EXPECT_EQ(resumed.wait().code, 130);
 }
 
+TEST(Cli, OneProcessTrainsInAFolder) {
+  TemporaryFolder folder;
+  write_text(folder / "table.csv", small_table(120));
+  Program first(folder.path(), endless("run"));
+  ASSERT_TRUE(first.wait_for("epoch 1/")) << first.err();
+  Ran second = run_wafer(folder.path(), {"train", "--resume", "--run", "run"});
+  EXPECT_EQ(second.code, 2) << second.err;
+  EXPECT_TRUE(contains(second.err, "[run] another process is working in this folder"))
+      << second.err;
+  first.signal(SIGINT);
+  EXPECT_EQ(first.wait().code, 130);
+}
+
 TEST(Cli, InterruptedTwiceEndsAtOnce) {
   TemporaryFolder folder;
   write_text(folder / "table.csv", small_table(120));

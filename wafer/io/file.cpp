@@ -116,6 +116,19 @@ void make_folder(const std::filesystem::path& path) {
   if (failed) throw_system_error(path, "make the folder", failed.value());
 }
 
+FolderLock::FolderLock(const std::filesystem::path& folder)
+    : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ < 0) throw_system_error(folder, "open", errno);
+  // File systems without locks (ENOLCK, EOPNOTSUPP) go without.
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  ::close(descriptor_);
+  throw UserError(folder.string(), "another process is working in this folder",
+                  {.hint = "wait for it, or choose another folder"});
+}
+FolderLock::~FolderLock() {
+  ::close(descriptor_);
+}
+
 Bytes read_file(const std::filesystem::path& path, uint64_t limit) {
   return read_whole<Bytes>(path, limit);
 }

@@ -26,6 +26,19 @@ inline ByteView as_bytes(std::string_view text) {
 // made.
 void make_folder(const std::filesystem::path& path);
 
+// Keeps other processes from locking the same folder, until it ends or the process does. UserError
+// where another process has it. Nothing is written.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
 // A whole file. UserError when it cannot be read or is longer than `limit` bytes.
 Bytes read_file(const std::filesystem::path& path,
                 uint64_t limit = std::numeric_limits<uint64_t>::max());

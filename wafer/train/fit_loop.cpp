@@ -80,8 +80,11 @@ void FitLoop::prepare() {
   step_ = device_.allocate(sizeof(float));
   learning_rate_ = device_.allocate(sizeof(float));
   mix_weight_ = device_.allocate(sizeof(float));
-  if (!options_.run.empty())
+  if (!options_.run.empty()) {
+    io::make_folder(options_.run);
+    lock_ = std::make_unique<io::FolderLock>(options_.run);
     checkpoints_ = std::make_unique<CheckpointFolder>(options_.run / "checkpoints");
+  }
   reset_peak_resident_bytes();
   peak_before_ = peak_resident_bytes();
   choose_precision();
@@ -95,7 +98,6 @@ void FitLoop::prepare() {
   }
   if (options_.resume) resume();
   if (!options_.run.empty()) {
-    io::make_folder(options_.run);
     std::optional<int64_t> after;
     if (options_.resume) after = progression_.epoch;
     csv_ = std::make_unique<CsvLogger>(

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "wafer/io/file.h"
 #include "wafer/train/checkpoint.h"
 #include "wafer/train/loggers.h"
 #include "wafer/train/trainer.h"
@@ -59,6 +60,7 @@ class FitLoop {
   FitOptions options_;
   StepOptions step_options_;
   std::unique_ptr<data::Loader> loader_;
+  std::unique_ptr<io::FolderLock> lock_;  // of the run's folder
   std::unique_ptr<CheckpointFolder> checkpoints_;
   std::unique_ptr<CsvLogger> csv_;
   std::unique_ptr<TensorBoardLogger> tensorboard_;
