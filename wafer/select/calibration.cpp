@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 
 #include "wafer/op/control_flow.h"
 #include "wafer/op/op.h"
@@ -22,31 +23,70 @@ struct Measured {
   double seconds;
 };
 
+// A graph to measure, and the shortest time of each of its steps so far.
+struct Prepared {
+  std::shared_ptr<const Artifact> artifact;
+  std::vector<double> seconds;
+};
+
+// Something to measure again and again, of which the best counts.
+struct Part {
+  std::function<void(double seconds)> measure;
+  double share;             // of the time that is left for all
+  double gauge = HUGE_VAL;  // the shortest that the gauge took around a measurement
+};
+
 class Measurement {
  public:
   Measurement(Device& device, int threads, double seconds)
-      : device_(device), threads_(threads), seconds_(seconds), start_(Clock::now()) {
+      : device_(device),
+        threads_(threads),
+        seconds_(seconds),
+        start_(Clock::now()),
+        gauge_(device, threads, HUGE_VAL, 0) {
     result_.device = device.info().name + ": " + device.info().description;
     result_.threads = threads;
   }
 
   Calibration run() {
-    watch_for_other_work();
-    overheads();
-    bandwidth();
-    element_rates();
-    auto graphs = calibration_graphs(device_.info().fast_bf16);
-    for (size_t i = 0; i < graphs.size(); ++i) {
-      double left = seconds_ - elapsed();
-      // Each graph gets its part of the time that is left.
-      observe(graphs[i], std::max(left, 0.0) / static_cast<double>(graphs.size() - i));
+    parts_.push_back({[this](double) { overheads(); }, 0});
+    parts_.push_back({[this](double) { bandwidth(); }, 0});
+    parts_.push_back({[this](double) { element_rates(); }, 0});
+    for (const Graph& graph : calibration_graphs(device_.info().fast_bf16)) prepare(graph, 1);
+    // Other work can slow a machine down for seconds: all is measured at two times far apart, and
+    // what never was at full speed again, for some seconds more.
+    double end = seconds_;
+    for (int pass = 0; pass < 2; ++pass) {
+      double left = 0, begin = elapsed();
+      for (const Part& part : parts_) left += part.share;
+      double each = std::max((end - begin) / (2 - pass), 0.0) / left;
+      for (Part& part : parts_) take(part, each * part.share);
     }
+    double last = 3 * seconds_;
+    while (elapsed() < last && disturbed()) {
+      for (Part& part : parts_) {
+        if (!gauge_.full_speed(part.gauge)) take(part, 0.05 * seconds_ * part.share);
+      }
+    }
+    result_.disturbed = disturbed();
+    result_.gauge_seconds = gauge_.shortest();
     finish();
     return std::move(result_);
   }
 
  private:
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+  void take(Part& part, double seconds) {
+    double before = gauge_.recent();
+    part.measure(seconds);
+    part.gauge = std::min(part.gauge, std::max(before, gauge_.read()));
+  }
+
+  bool disturbed() const {
+    return std::any_of(parts_.begin(), parts_.end(),
+                       [&](const Part& part) { return !gauge_.full_speed(part.gauge); });
+  }
 
   std::shared_ptr<const Artifact> compile(const Graph& graph) {
     return device_.target().compile(graph, {.threads = threads_});
@@ -58,33 +98,32 @@ class Measurement {
     return measure(runner, seconds, least).front();
   }
 
-  // The same work again and again takes the same time on a machine of our own.
-  void watch_for_other_work() {
-    Runner runner(device_, compile(stream_graph(1 << 16)));
-    auto times = measure(runner, 0.05, 20);
-    result_.disturbed = percentile(times, 0.9) > 2 * percentile(times, 0.1);
-  }
-
   void overheads() {
-    result_.run_seconds = time_of(identity_graph(), 0.002, 20);
+    auto least = [](double& known, double seconds) {
+      known = known > 0 ? std::min(known, seconds) : seconds;
+    };
+    least(result_.run_seconds, time_of(identity_graph(), 0.002, 20));
     Runner runner(device_, compile(smallest_step_graph()));
-    result_.step_seconds = step_times(runner, 0.002, 20).at(0);
+    least(result_.step_seconds, step_times(runner, 0.002, 20).at(0));
     double short_scan = time_of(scan_graph(8), 0.005), long_scan = time_of(scan_graph(136), 0.01);
     double turn = std::max(long_scan - short_scan, 0.0) / 128;
-    result_.iteration_seconds = std::max(turn - result_.step_seconds, 0.0);
+    least(result_.iteration_seconds, std::max(turn - result_.step_seconds, 0.0));
   }
 
   void bandwidth() {
-    for (double bytes = 16e3; bytes < 130e6; bytes *= 4) {
+    size_t i = 0;
+    for (double bytes = 16e3; bytes < 130e6; bytes *= 4, ++i) {
       Graph graph = stream_graph(static_cast<int64_t>(bytes / 8));
       double seconds = time_of(graph, 0.01) - result_.run_seconds;
-      result_.bandwidth.emplace_back(bytes, 1.5 * bytes / std::max(seconds, 1e-9));
+      double rate = 1.5 * bytes / std::max(seconds, 1e-9);
+      if (i == result_.bandwidth.size()) result_.bandwidth.emplace_back(bytes, rate);
+      result_.bandwidth[i].second = std::max(result_.bandwidth[i].second, rate);
       if (seconds > 0.05) break;
     }
     // A larger working set cannot be faster, but small ones are bound by the overhead of a step.
-    for (size_t i = result_.bandwidth.size() - 1; i-- > 0;) {
-      auto& [bytes, rate] = result_.bandwidth[i];
-      rate = std::max(rate, result_.bandwidth[i + 1].second);
+    for (size_t k = result_.bandwidth.size() - 1; k-- > 0;) {
+      auto& [bytes, rate] = result_.bandwidth[k];
+      rate = std::max(rate, result_.bandwidth[k + 1].second);
     }
   }
 
@@ -96,28 +135,39 @@ class Measurement {
       Runner runner(device_, artifact);
       double seconds = 0;
       for (double step : step_times(runner, 0.001, 4)) seconds += step;
-      seconds = std::max(seconds - result_.step_seconds, 1e-9);
-      result_.element_seconds[name] = seconds / static_cast<double>(count);
+      double each = std::max(seconds - result_.step_seconds, 1e-9) / static_cast<double>(count);
+      auto [known, added] = result_.element_seconds.emplace(name, each);
+      known->second = std::min(known->second, each);
     }
   }
 
-  void observe(const Graph& graph, double seconds) {
+  // A graph, and the bodies of its scans by themselves.
+  void prepare(const Graph& graph, double share) {
     auto artifact = compile(graph);
-    Runner runner(device_, artifact);
-    auto times = step_times(runner, seconds * 0.7, 5);
-    for (size_t i = 0; i < times.size(); ++i) {
-      const Node* node = artifact->steps[i].node;
-      if (!node) continue;
-      if (node->is(op::scan)) {
-        observe(*node->subgraphs[0], 0.005);
-        continue;
-      }
-      measured_.push_back({work_of(*node), traffic_of(*node, artifact->memory), times[i]});
+    prepared_.push_back({artifact, std::vector<double>(artifact->steps.size(), HUGE_VAL)});
+    size_t at = prepared_.size() - 1;
+    parts_.push_back({[this, at](double seconds) { observe(prepared_[at], seconds); }, share});
+    for (const StepInfo& step : artifact->steps) {
+      constexpr double of_body = 0.1;  // it is small
+      if (step.node && step.node->is(op::scan)) prepare(*step.node->subgraphs[0], of_body);
     }
-    kept_.push_back(artifact);
+  }
+
+  void observe(Prepared& prepared, double seconds) {
+    Runner runner(device_, prepared.artifact);
+    auto times = step_times(runner, seconds, 3);
+    for (size_t i = 0; i < times.size(); ++i)
+      prepared.seconds[i] = std::min(prepared.seconds[i], times[i]);
   }
 
   void finish() {
+    for (const auto& [artifact, seconds] : prepared_) {
+      for (size_t i = 0; i < seconds.size(); ++i) {
+        const Node* node = artifact->steps[i].node;
+        if (!node || node->is(op::scan)) continue;
+        measured_.push_back({work_of(*node), traffic_of(*node, artifact->memory), seconds[i]});
+      }
+    }
     result_.flops_per_second = 1;
     for (const Measured& m : measured_) {
       if (m.work.elementwise()) continue;
@@ -135,8 +185,10 @@ class Measurement {
   double seconds_;
   Clock::time_point start_;
   Calibration result_;
+  Gauge gauge_;
+  std::vector<Part> parts_;
+  std::vector<Prepared> prepared_;
   std::vector<Measured> measured_;
-  std::vector<std::shared_ptr<const Artifact>> kept_;
 };
 }  // namespace
 

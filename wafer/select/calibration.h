@@ -29,8 +29,9 @@ struct Calibration {
   double run_seconds = 0;                            // of a run that does nothing
   double step_seconds = 0;                           // of the smallest step
   double iteration_seconds = 0;                      // of a turn of a scan, besides its steps
+  double gauge_seconds = 0;                          // of gauge_graph, at full speed
   std::vector<Sample> samples;
-  bool disturbed = false;  // other work ran on the machine meanwhile: the rates may be too low
+  bool disturbed = false;  // other work ran on the machine all the while: rates may be too low
 
   // Bytes a second where `bytes` are in use, between the two nearest that were measured.
   double bandwidth_at(double bytes) const;
@@ -50,7 +51,8 @@ struct Traffic {
 Traffic traffic_of(const Node& node, const MemoryPlan& memory);
 double memory_seconds(const Calibration& calibration, const Work& work, const Traffic& traffic);
 
-// Measures now, in less than `seconds` (but at least once each).
+// Measures now, in about `seconds` (but at least twice each), and in up to three times as many
+// where other work slows the machine down meanwhile.
 Calibration measure_calibration(Device& device, int threads, double seconds = 1.5);
 
 // From the cache on disk (WAFER_CACHE, else ~/.cache/wafer), else measured and kept there. A cached

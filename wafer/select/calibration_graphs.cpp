@@ -189,6 +189,11 @@ Graph scan_graph(int64_t length) {
   return graph_of({x}, {result.carries[0]});
 }
 
+Graph gauge_graph() {
+  Tensor a = real(Shape{64, 256}, "a"), b = real(Shape{256, 256}, "b");
+  return graph_of({a, b}, {matmul(a, b)});
+}
+
 Graph stream_graph(int64_t elements) {
   Tensor a = real(Shape{elements}, "a"), b = real(Shape{elements}, "b");
   Graph graph = graph_of({a, b}, {a + b});

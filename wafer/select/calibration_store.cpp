@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr int format = 2;
+constexpr int format = 3;
 
 // Other code is calibrated anew: where this library lies, its size and time of change.
 std::string build_stamp() {
@@ -55,6 +55,7 @@ void save_calibration(const Calibration& c, const fs::path& path) {
             {"run_seconds", c.run_seconds},
             {"step_seconds", c.step_seconds},
             {"iteration_seconds", c.iteration_seconds},
+            {"gauge_seconds", c.gauge_seconds},
             {"disturbed", c.disturbed},
             {"samples", Json::array()}};
   for (const Sample& s : c.samples)
@@ -80,6 +81,7 @@ Calibration load_calibration(const fs::path& path) {
     c.run_seconds = positive(json.at("run_seconds"), true);
     c.step_seconds = positive(json.at("step_seconds"), true);
     c.iteration_seconds = positive(json.at("iteration_seconds"), true);
+    c.gauge_seconds = positive(json.at("gauge_seconds"), true);
     c.disturbed = json.at("disturbed");
     for (const Json& sample : json.at("samples"))
       c.samples.push_back({sample.at("kind"), sample.at("size").get<std::vector<double>>(),

@@ -6,11 +6,14 @@
 #include <numeric>
 
 #include "wafer/base/error.h"
+#include "wafer/select/calibration_graphs.h"
 
 namespace wafer::select {
 
 namespace {
 using Clock = std::chrono::steady_clock;
+
+constexpr double gauge_window = 0.004;  // seconds
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -76,6 +79,36 @@ std::vector<double> step_times(Runner& runner, double seconds, int least) {
     runner.run(&observer);
   } while (++runs < least || (runs < 50 && seconds_since(start) < seconds));
   return times;
+}
+
+Gauge::Gauge(Device& device, int threads, double shortest, double patience)
+    : runner_(device, device.target().compile(gauge_graph(), {.threads = threads})),
+      shortest_(shortest),
+      patience_(patience) {}
+
+double Gauge::read() {
+  auto times = measure(runner_, gauge_window, 1);
+  last_ = std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
+  read_at_ = Clock::now();
+  shortest_ = std::min(shortest_, last_);
+  return last_;
+}
+
+double Gauge::recent() {
+  return last_ > 0 && seconds_since(read_at_) < gauge_window ? last_ : read();
+}
+
+void Gauge::settle(const std::function<void()>& work) {
+  auto at_full_speed = [&] {
+    double before = recent();
+    work();
+    return full_speed(std::max(before, read()));
+  };
+  if (at_full_speed()) return;
+  auto start = Clock::now();
+  while (seconds_since(start) < patience_ && !at_full_speed()) {
+  }
+  patience_ -= seconds_since(start);
 }
 
 double percentile(const std::vector<double>& sorted, double share) {

@@ -1,4 +1,6 @@
 #pragma once
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -47,6 +49,33 @@ std::vector<double> measure(Runner& runner, double seconds, int least = 5);
 // Seconds of each step of the artifact: the least of at least `least` runs, and of all that fit
 // into `seconds` but no more than 50. Other work on the machine only ever makes a step slower.
 std::vector<double> step_times(Runner& runner, double seconds, int least);
+
+// Tells a machine at its full speed from one that other work slows down, as it may for seconds at a
+// time, by taking a thread away every other millisecond: a small product on all threads, again and
+// again for some milliseconds, beside the shortest time that it was ever seen to take.
+class Gauge {
+ public:
+  // `shortest`: seconds that it was seen to take before. `patience`: seconds that all calls of
+  // settle together may spend on working again.
+  Gauge(Device& device, int threads, double shortest, double patience);
+
+  // Takes the product's time, in seconds: the mean of some milliseconds.
+  double read();
+  // What read last gave, where that was just now, else reads.
+  double recent();
+  // Whether a time taken is one at full speed.
+  bool full_speed(double seconds) const { return seconds < 1.3 * shortest_ + 5e-6; }
+  double shortest() const { return shortest_; }
+
+  // Calls `work` until it ran at full speed, or patience has ended; at least once.
+  void settle(const std::function<void()>& work);
+
+ private:
+  Runner runner_;
+  double shortest_, patience_;
+  double last_ = 0;
+  std::chrono::steady_clock::time_point read_at_;  // when last_ was
+};
 
 // The value below which `share` of the sorted values lie.
 double percentile(const std::vector<double>& sorted, double share);

@@ -1,6 +1,7 @@
 #include "wafer/select/try_kernels.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "wafer/base/log.h"
 #include "wafer/op/control_flow.h"
@@ -15,6 +16,8 @@ namespace wafer::select {
 namespace {
 // Two steps are alike when they differ by less than this in their sizes' logarithms.
 constexpr double alike = 0.25;
+// Seconds to wait, in all, for other work on the machine to end.
+constexpr double patience = 2;
 
 bool is_known(const Calibration& calibration, const Work& work) {
   return std::any_of(calibration.samples.begin(), calibration.samples.end(),
@@ -49,7 +52,10 @@ bool is_row_major(const Node& node) {
 class Trial {
  public:
   Trial(Device& device, const Calibration& calibration)
-      : device_(device), calibration_(calibration) {}
+      : device_(device),
+        calibration_(calibration),
+        gauge_(device, calibration.threads,
+               calibration.gauge_seconds > 0 ? calibration.gauge_seconds : HUGE_VAL, patience) {}
 
   void observe(const Artifact& artifact) {
     for (const StepInfo& step : artifact.steps) {
@@ -80,7 +86,8 @@ class Trial {
       ++step;
     if (step == artifact->steps.size()) return;  // decomposed: its parts are steps of their own
     Runner runner(device_, artifact);
-    double seconds = step_times(runner, 0.02, 5)[step];
+    double seconds = HUGE_VAL;
+    gauge_.settle([&] { seconds = std::min(seconds, step_times(runner, 0.02, 5)[step]); });
     const Node& tried = *artifact->steps[step].node;
     double ideal =
         node.is(op::scan)
@@ -93,6 +100,7 @@ class Trial {
 
   Device& device_;
   Calibration calibration_;
+  Gauge gauge_;
   int count_ = 0;
 };
 }  // namespace
