@@ -4,6 +4,7 @@
 #include <set>
 #include <thread>
 
+#include "tests/kernel_languages/source_queue.h"
 #include "tests/op/run.h"
 #include "wafer/backend/cuda/api.h"
 #include "wafer/kernel/device/target.h"
@@ -12,45 +13,7 @@
 namespace wafer {
 namespace {
 
-class NoMemory : public Storage {
- public:
-  explicit NoMemory(size_t bytes) : Storage(nullptr, bytes, false) {}
-};
-
-// A queue that takes down the sources that it is given.
-class SourceQueue : public kernel::Queue {
- public:
-  std::set<std::string> libraries, programs;
-
-  const kernel::Capabilities& capabilities() const override { return capabilities_; }
-  const kernel::Dialect& dialect() const override { return kernel::cuda_c; }
-  std::string backend() const override { return "cuda"; }
-  std::shared_ptr<Storage> allocate(size_t bytes) override {
-    return std::make_shared<NoMemory>(bytes);
-  }
-  bool owns(const Storage& storage) const override { return !storage.on_host(); }
-  void copy(void*, const void*, size_t) const override {}
-  void read(void*, const void*, size_t) const override {}
-  void write(void*, const void*, size_t) const override {}
-  void fill(void*, const void*, size_t, size_t) const override {}
-  void wait() const override {}
-  void measure(bool) override {}
-  std::shared_ptr<const kernel::CompiledSource> compile(const std::string& source,
-                                                        bool keep) const override {
-    auto* self = const_cast<SourceQueue*>(this);
-    (keep ? self->libraries : self->programs).insert(source);
-    return nullptr;
-  }
-  std::shared_ptr<const kernel::CompiledKernel> kernel(
-      const std::shared_ptr<const kernel::CompiledSource>&, const std::string&) const override {
-    return nullptr;
-  }
-  void launch(const kernel::CompiledKernel&, std::span<const void* const>, const Storage*, int64_t,
-              int64_t, const std::string&) const override {}
-
- private:
-  kernel::Capabilities capabilities_{.name = "a GPU", .units = 100};
-};
+using testing::SourceQueue;
 
 // Kernels of programs under names of their own, many to a source: most differ in sizes alone.
 std::vector<std::string> gathered(const std::set<std::string>& programs) {
@@ -118,7 +81,7 @@ std::string complaint_of(const cuda::Compiler& compiler, const std::string& sour
   return log;
 }
 
-class Nvrtc : public testing::TestWithParam<const char*> {};
+class Nvrtc : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Nvrtc, CompilesEveryKernelOfTheOpCases) {
   std::string reason;
@@ -158,7 +121,7 @@ TEST(NvrtcSource, IsCompiledAsTheDeviceDoesOrSaysWhyNot) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, Nvrtc, testing::Values("sm_80", "sm_90"),
+INSTANTIATE_TEST_SUITE_P(Architectures, Nvrtc, ::testing::Values("sm_80", "sm_90"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(NvrtcArchitecture, IsTheBestThatTheCompilerKnows) {
