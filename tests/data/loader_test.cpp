@@ -131,6 +131,20 @@ TEST(Loader, MemoryIsReusedOnceABatchIsGone) {
   EXPECT_EQ(floats(kept.inputs), before);
 }
 
+TEST(Loader, KeepsFewLargeBatchesAhead) {
+  Dataset images = small_images(4);
+  auto example = static_cast<int64_t>(Type{images.input_dtype(), images.input_shape()}.bytes() +
+                                      Type{images.target_dtype(), images.target_shape()}.bytes());
+  int64_t of_12_mib = (12 << 20) / example, of_10_mib = (10 << 20) / example;
+  EXPECT_EQ(batches_ahead(images, {.batch_size = 4}), 4);
+  EXPECT_EQ(batches_ahead(images, {.batch_size = of_10_mib}), 3);
+  EXPECT_EQ(batches_ahead(images, {.batch_size = of_12_mib}), 2);
+  EXPECT_EQ(batches_ahead(images, {.batch_size = 100 * of_12_mib}), 2);
+  EXPECT_EQ(batches_ahead(images, {.batch_size = 100 * of_12_mib, .workers = 3}), 3);
+  EXPECT_EQ(batches_ahead(images, {.batch_size = 100 * of_12_mib, .workers = 8}), 4);
+  EXPECT_EQ(batches_ahead(images, {.batch_size = 100 * of_12_mib, .prefetch = 1}), 1);
+}
+
 TEST(Loader, BadOptionsAreNamed) {
   expect_user_error([] { Loader loader(Dataset(small_images(4)).take(0), {}); },
                     {"small", "no examples"});

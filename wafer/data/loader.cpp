@@ -69,6 +69,15 @@ Shape with_batch(int64_t count, const Shape& shape) {
 
 }  // namespace
 
+int64_t batches_ahead(const Dataset& dataset, const LoaderOptions& options) {
+  constexpr int64_t enough = 32 << 20;
+  auto example = static_cast<int64_t>(Type{dataset.input_dtype(), dataset.input_shape()}.bytes() +
+                                      Type{dataset.target_dtype(), dataset.target_shape()}.bytes());
+  int64_t fit = enough / std::max<int64_t>(example * options.batch_size, 1);
+  int64_t least = std::min(options.prefetch, std::max(options.workers, 2));
+  return std::clamp<int64_t>(fit, least, options.prefetch);
+}
+
 std::vector<int64_t> epoch_order(int64_t size, bool shuffle, uint64_t seed, int64_t epoch) {
   std::vector<int64_t> order(static_cast<size_t>(size));
   std::iota(order.begin(), order.end(), int64_t{0});
@@ -122,7 +131,7 @@ class Loader::State {
     order_ = epoch_order(dataset_.size(), options_.shuffle, options_.seed, epoch);
     next_taken_ = next_made_ = first_batch;
     slots_.clear();
-    slots_.resize(static_cast<size_t>(options_.prefetch));
+    slots_.resize(static_cast<size_t>(batches_ahead(dataset_, options_)));
     wait_seconds_ = 0;
     stopping_ = false;
     auto workers = std::min<int64_t>(options_.workers, batches() - first_batch);
@@ -175,7 +184,7 @@ class Loader::State {
         std::unique_lock lock(mutex_);
         taken_.wait(lock, [&] {
           return stopping_ || next_made_ == batches() ||
-                 next_made_ < next_taken_ + options_.prefetch;
+                 next_made_ < next_taken_ + static_cast<int64_t>(slots_.size());
         });
         if (stopping_ || next_made_ == batches()) return;
         index = next_made_++;
@@ -285,7 +294,7 @@ class Loader::State {
 
   std::mutex mutex_;
   std::condition_variable made_, taken_;
-  std::vector<Slot> slots_;  // batch b lies in slot b % prefetch
+  std::vector<Slot> slots_;  // batch b lies in slot b % slots_.size()
   int64_t next_made_ = 0, next_taken_ = 0;
   bool stopping_ = false;
   double wait_seconds_ = 0;

@@ -30,9 +30,13 @@ struct LoaderOptions {
   bool drop_last = false;  // leave out a last batch that is not full
   uint64_t seed = 0;
   int workers = 1;
-  int prefetch = 4;                          // batches ready or in work ahead of the consumer
+  int prefetch = 4;  // batches ready or in work ahead of the consumer, at most: see batches_ahead
   std::optional<Augmentation> augmentation;  // none: examples as they are
 };
+
+// How many batches a loader keeps ready or in work: `prefetch`, but of batches so large that these
+// would take more than 32 MiB no more than two, or one for each worker.
+int64_t batches_ahead(const Dataset& dataset, const LoaderOptions& options);
 
 // The order in which an epoch visits `size` examples.
 std::vector<int64_t> epoch_order(int64_t size, bool shuffle, uint64_t seed, int64_t epoch);

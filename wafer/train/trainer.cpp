@@ -28,9 +28,9 @@ size_t bytes_of(const std::vector<StateTensor>& state, StateTensor::Role role) {
 }
 
 // Of all batches of a loader that are alive at once: those made ahead and the one in use.
-size_t batch_bytes(const data::Dataset& dataset, int64_t batch) {
-  int64_t alive =
-      std::min<int64_t>(data::LoaderOptions{}.prefetch + 1, (dataset.size() + batch - 1) / batch);
+size_t batch_bytes(const data::Dataset& dataset, int64_t batch, int workers) {
+  int64_t ahead = data::batches_ahead(dataset, {.batch_size = batch, .workers = workers});
+  int64_t alive = std::min<int64_t>(ahead + 1, (dataset.size() + batch - 1) / batch);
   size_t bytes =
       batch_input_type(dataset, batch).bytes() + batch_target_type(dataset, batch).bytes();
   return bytes * static_cast<size_t>(alive);
@@ -120,12 +120,12 @@ MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptio
   // Runs of both take turns in one arena, but a set's batches stay with its loader.
   auto working = [](const MemoryPlan& plan) { return plan.arena + plan.outputs + plan.library; };
   size_t arena = working(artifact->memory);
-  size_t batches = batch_bytes(dataset, batch);
+  size_t batches = batch_bytes(dataset, batch, options.workers);
   if (!validation.empty()) {
     auto evaluation =
         compile_evaluation(validation, evaluation_batch, false, step_options.precision);
     arena = std::max(arena, working(evaluation->memory));
-    batches += batch_bytes(validation, std::min(evaluation_batch, validation.size()));
+    batches += batch_bytes(validation, std::min(evaluation_batch, validation.size()), 1);
   }
   // The constants of the artifacts are among it.
   auto compiled = static_cast<size_t>(std::max<int64_t>(resident_bytes() - before, 0));
