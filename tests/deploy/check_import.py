@@ -29,11 +29,12 @@ import torch
 import torchvision
 
 MODELS = [
-    "alexnet", "vgg11", "vgg16_bn", "resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2",
-    "squeezenet1_1", "densenet121", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
-    "efficientnet_b0", "efficientnet_v2_s", "shufflenet_v2_x1_0", "mnasnet1_0", "regnet_y_400mf",
-    "regnet_x_400mf", "convnext_tiny", "googlenet", "inception_v3", "vit_b_32", "swin_t",
-    "maxvit_t",
+    "alexnet", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn",
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
+    "wide_resnet50_2", "squeezenet1_0", "squeezenet1_1", "densenet121", "mobilenet_v2",
+    "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_s",
+    "shufflenet_v2_x1_0", "mnasnet1_0", "regnet_y_400mf", "regnet_x_400mf", "convnext_tiny",
+    "googlenet", "inception_v3", "vit_b_16", "vit_b_32", "swin_t", "maxvit_t",
 ]
 TOLERANCE = 1e-4
 
