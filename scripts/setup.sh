@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the build needs: system packages where they are missing, oneDNN 3.2 from its wheels,
-# and ONNX's format and test data from the wheel of the onnx package. A second call finds everything
-# in place and returns at once. Usage: scripts/setup.sh [--fuzz]; with --fuzz also the compiler of
-# the fuzzers, clang 14 with its runtime.
+# the format of ONNX and its test data from the wheel of that package, and, for a test, ONNX Runtime
+# in an environment of Python. A second call finds everything in place and returns at once.
+# Usage: scripts/setup.sh [--fuzz]; with --fuzz also the compiler of the fuzzers, clang 14 with its
+# runtime.
 # WAFER_DEPENDENCIES: where downloaded dependencies are kept; default: build/dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -85,5 +86,19 @@ PINS
   cp -r "$onnx_wheel/unpacked/onnx/backend/test/data" "$onnx/data"
   cp -r "$onnx_wheel"/unpacked/*.dist-info/licenses "$onnx/"
   touch "$onnx/.complete"
+fi
+
+# A Python environment for the tests that run exported models in ONNX Runtime, which skip without.
+onnxruntime="$dependencies/onnxruntime"
+pins=tests/deploy/requirements.txt
+if ! cmp -s "$pins" "$onnxruntime/.complete"; then
+  echo "setup: fetching ONNX Runtime for tests"
+  rm -rf "$onnxruntime"
+  if python3 -m venv "$onnxruntime" && "$onnxruntime/bin/python" -m pip install --quiet \
+    --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$pins"; then
+    cp "$pins" "$onnxruntime/.complete"
+  else
+    echo "setup: no ONNX Runtime here; the tests deploy.onnx_runtime_* will skip" >&2
+  fi
 fi
 echo "setup: ready"
