@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "wafer/base/strings.h"
 #include "wafer/deploy/onnx/model.h"
@@ -12,9 +13,9 @@ namespace {
 // What a graph may read: its own names, and those of the graphs around it.
 struct Names {
   const Names* outer = nullptr;
-  std::set<std::string> known;
+  std::set<std::string_view> known;  // of the model's own texts
 
-  bool has(const std::string& name) const {
+  bool has(std::string_view name) const {
     return known.count(name) != 0 || (outer && outer->has(name));
   }
 };
@@ -30,7 +31,7 @@ class Checker {
       WAFER_REQUIRE(names.known.insert(input.name).second, model_.where, "input '", input.name,
                     "' is there twice");
     }
-    std::set<std::string> initialised;
+    std::set<std::string_view> initialised;
     for (const auto& [name, value] : graph.initializers) {
       WAFER_REQUIRE(initialised.insert(name).second, model_.where, "initializer '", name,
                     "' is there twice");
@@ -59,14 +60,17 @@ class Checker {
 
  private:
   void nodes(const std::vector<NodeDef>& list, Names& names, const Opsets& opsets, int depth) {
-    std::set<std::string> later;
-    for (const NodeDef& node : list) later.insert(node.outputs.begin(), node.outputs.end());
+    auto made_later = [&](const std::string& name) {
+      return std::any_of(list.begin(), list.end(), [&](const NodeDef& node) {
+        return std::find(node.outputs.begin(), node.outputs.end(), name) != node.outputs.end();
+      });
+    };
     for (const NodeDef& node : list) {
       if (!model_.functions.count({node.domain, node.op_type}))
         check_node(node, opsets, model_.where);
       for (const std::string& input : node.inputs) {
         if (input.empty() || names.has(input)) continue;
-        std::string why = later.count(input)
+        std::string why = made_later(input)
                               ? "which only a later node makes: the graph has a cycle, or its "
                                 "nodes are not in order"
                               : "which nothing makes";

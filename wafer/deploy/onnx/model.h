@@ -1,5 +1,6 @@
 #pragma once
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -77,6 +78,8 @@ struct ModelDef {
   Opsets opsets;
   GraphDef graph;
   std::map<std::pair<std::string, std::string>, FunctionDef> functions;  // by domain, name
+  // Bytes that compiling it ahead may take on the host, of those that a file of its size may.
+  int64_t memory_left = std::numeric_limits<int64_t>::max();
 };
 
 // True when this build reads ONNX; without, what follows throws a UserError that says how to get

@@ -56,7 +56,7 @@ Graph Session::trace_with(const std::vector<std::string>& weights,
   types.insert(types.end(), inputs.begin(), inputs.end());
   return trace(
       [&](const std::vector<Tensor>& tensors) {
-        std::map<std::string, Value> values;
+        NamedValues values;
         for (size_t i = 0; i < tensors.size(); ++i) {
           Value value = tensors[i];
           if (i >= weights.size() &&
@@ -64,7 +64,7 @@ Graph Session::trace_with(const std::vector<std::string>& weights,
             value.type = inputs_[i - weights.size()].type.element;
           values.emplace(names[i], value);
         }
-        Walk walk(*model_, true, default_device());
+        Walk walk(*model_, true, default_device(), Limits::ahead());
         std::vector<Tensor> outputs;
         for (const Value& value :
              walk.graph(model_->graph, std::move(values), nullptr, model_->opsets)) {
@@ -115,18 +115,18 @@ std::vector<Type> Session::input_types(const std::map<std::string, int64_t>& dim
   return types;
 }
 
-Session::Outputs Session::run(const std::vector<Value>& inputs,
-                              std::shared_ptr<Device> device) const {
+Session::Outputs Session::run(const std::vector<Value>& inputs, std::shared_ptr<Device> device,
+                              const Limits& limits) const {
   WAFER_REQUIRE(inputs.size() == inputs_.size(), model_->where, "the model has ", inputs_.size(),
                 " inputs; got ", inputs.size());
   if (!device) device = default_device();
-  std::map<std::string, Value> values;
+  NamedValues values;
   std::map<std::string, int64_t> symbols;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i]) check_input(inputs_[i], inputs[i], symbols, model_->where);
     values.emplace(inputs_[i].name, inputs[i]);
   }
-  Walk walk(*model_, false, device);
+  Walk walk(*model_, false, device, limits);
   Outputs outputs;
   outputs.values = walk.graph(model_->graph, std::move(values), nullptr, model_->opsets);
   std::vector<Tensor> tensors;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "wafer/deploy/onnx/limits.h"
 #include "wafer/deploy/onnx/model.h"
 #include "wafer/ir/graph.h"
 #include "wafer/runtime/device.h"
@@ -59,8 +60,9 @@ class Session {
   };
   // Runs the model once, whatever it holds: where shapes or the course depend on computed values,
   // strings or sequences, what lies between is compiled piece by piece.
-  // UserError for inputs that do not fit what the file states.
-  Outputs run(const std::vector<Value>& inputs, std::shared_ptr<Device> device = nullptr) const;
+  // UserError for inputs that do not fit what the file states, and beyond the limits.
+  Outputs run(const std::vector<Value>& inputs, std::shared_ptr<Device> device = nullptr,
+              const Limits& limits = {}) const;
 
  private:
   Graph trace_with(const std::vector<std::string>& weights, const std::vector<Tensor>& values,

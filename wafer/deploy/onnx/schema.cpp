@@ -1,8 +1,8 @@
 #include "wafer/deploy/onnx/schema.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdlib>
+#include <charconv>
+#include <map>
 
 #include "wafer/base/strings.h"
 
@@ -56,16 +56,23 @@ void check_attributes(const NodeDef& node, const Schema& schema, const std::stri
 }  // namespace
 
 const Schema* find_schema(std::string_view domain, std::string_view name) {
-  for (const Schema& schema : schemas) {
-    if (name == schema.name && domain == schema.domain) return &schema;
-  }
-  return nullptr;
+  using Key = std::pair<std::string_view, std::string_view>;
+  static const std::map<Key, const Schema*> by_name = [] {
+    std::map<Key, const Schema*> all;
+    for (const Schema& schema : schemas) all.emplace(Key(schema.domain, schema.name), &schema);
+    return all;
+  }();
+  auto found = by_name.find({domain, name});
+  return found == by_name.end() ? nullptr : found->second;
 }
 
 int version_at(const Schema& schema, int64_t opset) {
   int found = 0;
-  for (const std::string& text : split(schema.versions, ' ')) {
-    int version = std::atoi(text.c_str());
+  for (std::string_view rest = schema.versions; !rest.empty();) {
+    std::string_view text = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(std::min(rest.size(), text.size() + 1));
+    int version = 0;
+    std::from_chars(text.data(), text.data() + text.size(), version);
     if (version > opset) break;
     found = text.back() == '!' ? -1 : version;
   }

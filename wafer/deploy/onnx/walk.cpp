@@ -1,5 +1,6 @@
 #include "wafer/deploy/onnx/walk.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -7,6 +8,7 @@
 
 #include "wafer/deploy/onnx/schema.h"
 #include "wafer/ir/graph.h"
+#include "wafer/op/op.h"
 #include "wafer/tensor/eval.h"
 
 namespace wafer::onnx {
@@ -23,6 +25,12 @@ struct Level {
   Level& operator=(const Level&) = delete;
   int& depth_;
 };
+
+// What a node of a graph takes in memory with its outputs' types and its path: measured.
+constexpr int64_t kRecordedBytes = 450;
+constexpr int64_t kAttributeBytes = 160;  // of each of its attributes
+// What to prepare a node for a device takes, in operations.
+constexpr double kNodeWork = 1e4;
 
 int64_t host_bytes(const Value& value) {
   int64_t bytes = 0;
@@ -57,31 +65,48 @@ bool Walk::known(const Tensor& tensor) const {
   return true;
 }
 
+void Walk::check_node_work(const Node& n) const {
+  auto refuse = [&](const auto&... what) {
+    throw UserError(n.path.empty() ? n.op->name : str(n.op->name, " at ", n.path),
+                    str(what..., ahead_ ? " while the model is read" : ""));
+  };
+  if (n.is(op::while_loop)) refuse("a loop whose length is not known would be run");
+  for (const Type& type : n.outputs) {
+    if (type.elements() > limits_.elements)
+      refuse(type.elements(), " numbers, of at most ", limits_.elements, ", would be computed");
+  }
+  for (const auto& body : n.subgraphs)
+    for (const Node* inner : topological_order(*body)) check_node_work(*inner);
+}
+
+void Walk::check_work(const std::vector<Tensor>& tensors) {
+  if (!limits_.bounded()) return;
+  std::unordered_set<const Node*> seen;
+  std::vector<const Node*> stack;
+  for (const Tensor& tensor : tensors) stack.push_back(&tensor.node());
+  while (!stack.empty()) {
+    const Node& n = *stack.back();
+    stack.pop_back();
+    if (!seen.insert(&n).second || (!n.values.empty() && n.values[0])) continue;
+    check_node_work(n);
+    Cost one = cost(n);
+    work_ += kNodeWork + one.flops + one.bytes;
+    WAFER_REQUIRE(work_ <= limits_.work, n.path.empty() ? n.op->name : n.path, "more than ",
+                  limits_.work, " operations would be done",
+                  ahead_ ? " while the model is read" : "");
+    for (const Tensor& input : n.inputs) stack.push_back(&input.node());
+  }
+}
+
 void Walk::evaluate(const std::vector<Tensor>& tensors) {
   std::vector<Tensor> pending;
   for (const Tensor& tensor : tensors)
     if (!tensor.storage()) pending.push_back(tensor);
   if (pending.empty()) return;
   ++segments_;
+  check_work(pending);
   wafer::evaluate(pending, device_);
 }
-
-namespace {
-// Refuses to compute something large on the way to something small.
-void check_size(const Tensor& tensor) {
-  std::unordered_set<const Node*> seen;
-  std::vector<const Tensor*> stack = {&tensor};
-  while (!stack.empty()) {
-    const Tensor& t = *stack.back();
-    stack.pop_back();
-    if (!seen.insert(&t.node()).second || t.storage()) continue;
-    WAFER_REQUIRE(t.elements() <= Walk::most_known_elements, t.node().op->name, t.elements(),
-                  " numbers are computed while the model is read; expected at most ",
-                  Walk::most_known_elements);
-    for (const Tensor& input : t.node().inputs) stack.push_back(&input);
-  }
-}
-}  // namespace
 
 std::vector<std::byte> Walk::bytes(const Tensor& tensor, const std::string& what) {
   if (!known(tensor)) {
@@ -92,7 +117,6 @@ std::vector<std::byte> Walk::bytes(const Tensor& tensor, const std::string& what
   }
   WAFER_REQUIRE(tensor.elements() <= most_host_elements, what, tensor.elements(),
                 " numbers are read while the model is; expected at most ", most_host_elements);
-  if (ahead_) check_size(tensor);
   evaluate({tensor});
   std::vector<std::byte> out(tensor.type().bytes());
   if (out.empty()) return out;
@@ -100,8 +124,8 @@ std::vector<std::byte> Walk::bytes(const Tensor& tensor, const std::string& what
   return out;
 }
 
-std::vector<Value> Walk::graph(const GraphDef& graph, std::map<std::string, Value> inputs,
-                               const Scope* outer, const Opsets& opsets,
+std::vector<Value> Walk::graph(const GraphDef& graph, NamedValues inputs, const Scope* outer,
+                               const Opsets& opsets,
                                const std::map<std::string, Attribute>* attributes) {
   Scope scope{outer, &opsets, attributes, std::move(inputs)};
   for (const auto& [name, value] : graph.initializers) scope.values.emplace(name, value);
@@ -126,7 +150,7 @@ std::vector<Value> Walk::subgraph(const GraphDef& g, const std::vector<Value>& i
                 g.inputs.size(), " inputs; the node gives it ", inputs.size());
   Level level(depth_);
   check_depth(str("graph '", g.name, "'"));
-  std::map<std::string, Value> named;
+  NamedValues named;
   for (size_t i = 0; i < inputs.size(); ++i) named.emplace(g.inputs[i].name, inputs[i]);
   return graph(g, std::move(named), &scope, *scope.opsets, scope.attributes);
 }
@@ -198,21 +222,54 @@ void Walk::hold(const Value& value, const NodeDef& n) {
   held_.emplace_back(std::move(alive), bytes);
   held_bytes_ += bytes;
   // Those that are gone are found once in a while, so that each costs little.
-  if (held_bytes_ <= 2 * most_host_bytes()) return;
+  if (held_bytes_ <= 2 * limits_.host_bytes) return;
   std::erase_if(held_, [](const auto& one) { return one.first.expired(); });
   held_bytes_ = 0;
   for (const auto& [one, size] : held_) held_bytes_ += size;
-  WAFER_REQUIRE(held_bytes_ <= most_host_bytes(), model_.where, n.text(),
-                ": strings and sequences of more than ", most_host_bytes() >> 20, " MiB");
+  WAFER_REQUIRE(held_bytes_ <= limits_.host_bytes, model_.where, n.text(),
+                ": strings and sequences of more than ", limits_.host_bytes >> 20, " MiB");
+}
+
+void Walk::count_recorded(const std::vector<Value>& outputs, uint64_t serial, const NodeDef& n) {
+  if (!ahead_) return;
+  bool nested = std::any_of(n.attributes.begin(), n.attributes.end(),
+                            [](const auto& entry) { return entry.second.g != nullptr; });
+  std::unordered_set<const Node*> seen;
+  std::vector<const Node*> stack;
+  auto visit = [&](const Tensor& tensor) {
+    if (tensor && tensor.node().serial > serial && seen.insert(&tensor.node()).second)
+      stack.push_back(&tensor.node());
+  };
+  for (const Value& output : outputs) {
+    visit(output.tensor);
+    if (output.sequence)
+      for (const Value& element : *output.sequence) visit(element.tensor);
+  }
+  while (!stack.empty()) {
+    const Node& made = *stack.back();
+    stack.pop_back();
+    recorded_bytes_ += kRecordedBytes +
+                       kAttributeBytes * static_cast<int64_t>(made.attrs.list().size()) +
+                       static_cast<int64_t>(made.inputs.size() * sizeof(Tensor));
+    for (const Tensor& input : made.inputs) visit(input);
+    // The nodes of an ONNX graph within have been counted.
+    if (nested) continue;
+    for (const auto& body : made.subgraphs)
+      recorded_bytes_ += kRecordedBytes * static_cast<int64_t>(topological_order(*body).size());
+  }
+  WAFER_REQUIRE(recorded_bytes_ <= model_.memory_left, model_.where, n.text(),
+                ": the graph that is recorded grows larger than a file of this size may make it; "
+                "keep repeated nodes in a Loop or Scan of few steps, or run the model by wafer "
+                "infer, which compiles it piece by piece");
 }
 
 void Walk::node(const NodeDef& n, Scope& scope) {
   // Those of the model's own graph are no more than its file holds.
-  int64_t most = ahead_ ? most_nodes_ahead : most_nodes;
   if (depth_ > 0) ++nodes_;
-  WAFER_REQUIRE(nodes_ <= most, model_.where, n.text(), ": more than ", most,
+  WAFER_REQUIRE(nodes_ <= limits_.nodes, model_.where, n.text(), ": more than ", limits_.nodes,
                 " nodes of functions, and of subgraphs at each step");
   std::vector<Value> inputs;
+  inputs.reserve(n.inputs.size());
   for (const std::string& name : n.inputs) {
     const Value* value = name.empty() ? nullptr : scope.find(name);
     WAFER_REQUIRE(name.empty() || value, model_.where, n.text(), " reads '", name,
@@ -220,9 +277,11 @@ void Walk::node(const NodeDef& n, Scope& scope) {
     inputs.push_back(value ? *value : Value());
   }
   auto function = model_.functions.find({n.domain, n.op_type});
+  uint64_t serial = Node::next_serial();
   std::vector<Value> outputs = function != model_.functions.end()
                                    ? call(function->second, n, scope, std::move(inputs))
                                    : by_rule(n, scope, std::move(inputs));
+  if (function == model_.functions.end()) count_recorded(outputs, serial, n);
   for (size_t i = 0; i < n.outputs.size(); ++i) {
     if (n.outputs[i].empty()) continue;
     WAFER_REQUIRE(i < outputs.size() && outputs[i], model_.where, n.text(), ": output ", i,

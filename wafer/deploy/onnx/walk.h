@@ -3,20 +3,25 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "wafer/deploy/onnx/context.h"
+#include "wafer/deploy/onnx/limits.h"
 #include "wafer/deploy/onnx/model.h"
 #include "wafer/runtime/device.h"
 
 namespace wafer::onnx {
+
+// By names that lie in the model.
+using NamedValues = std::map<std::string_view, Value>;
 
 // The values of a graph by name while it is walked, within those of the graphs around it.
 struct Scope {
   const Scope* outer = nullptr;
   const Opsets* opsets = nullptr;
   const std::map<std::string, Attribute>* attributes = nullptr;  // of the function, if in one
-  std::map<std::string, Value> values;
+  NamedValues values;
 
   const Value* find(const std::string& name) const;
 };
@@ -26,12 +31,12 @@ struct Scope {
 class Walk {
  public:
   // `ahead`: the inputs are placeholders, so that what depends on them cannot be read.
-  Walk(const ModelDef& model, bool ahead, std::shared_ptr<Device> device)
-      : model_(model), ahead_(ahead), device_(std::move(device)) {}
+  Walk(const ModelDef& model, bool ahead, std::shared_ptr<Device> device, const Limits& limits)
+      : model_(model), ahead_(ahead), device_(std::move(device)), limits_(limits) {}
 
   // The outputs of a graph on its inputs' values by name.
-  std::vector<Value> graph(const GraphDef& graph, std::map<std::string, Value> inputs,
-                           const Scope* outer, const Opsets& opsets,
+  std::vector<Value> graph(const GraphDef& graph, NamedValues inputs, const Scope* outer,
+                           const Opsets& opsets,
                            const std::map<std::string, Attribute>* attributes = nullptr);
   // A subgraph of a node within `scope`, its inputs in order.
   std::vector<Value> subgraph(const GraphDef& graph, const std::vector<Value>& inputs,
@@ -47,24 +52,21 @@ class Walk {
   int segments() const { return segments_; }
   const ModelDef& model() const { return model_; }
 
-  // What a file may make this process compute and hold while it is walked; the rest is left to
-  // devices, and to the memory they have.
-  static constexpr int64_t most_host_elements = 10'000'000;  // of one tensor
-  // Of strings and sequences: little of what a file says of itself, more of what is computed from
-  // inputs.
-  int64_t most_host_bytes() const { return int64_t{ahead_ ? 16 : 1024} << 20; }
-  // Nodes of functions, and of subgraphs at each step, compiled ahead (about a second of work at
-  // most), and where the inputs are there, so that loops go on as long as they say.
-  static constexpr int64_t most_nodes_ahead = 200'000, most_nodes = 1'000'000;
-  // Of a tensor that is computed on the way to one that is read.
-  static constexpr int64_t most_known_elements = int64_t{1} << 28;
-  static constexpr int most_depth = 128;  // of functions and subgraphs
+  const Limits& limits() const { return limits_; }
+  static constexpr int64_t most_host_elements = 10'000'000;  // of one tensor that a rule reads
+  static constexpr int most_depth = 128;                     // of functions and subgraphs
 
  private:
   void node(const NodeDef& node, Scope& scope);
   std::vector<Value> by_rule(const NodeDef& node, Scope& scope, std::vector<Value> inputs);
   void check_depth(const std::string& what) const;
-  // Counts a value on the host while it lives; UserError where they pass most_host_bytes().
+  // Refuses to compute more than the limits allow.
+  void check_work(const std::vector<Tensor>& tensors);
+  void check_node_work(const Node& node) const;
+  // Counts the graph's nodes that were made since `serial` for the outputs of `n`; UserError where
+  // they take more memory than a file of the model's size may, where it is compiled ahead.
+  void count_recorded(const std::vector<Value>& outputs, uint64_t serial, const NodeDef& n);
+  // Counts a value on the host while it lives; UserError where they pass the limit.
   void hold(const Value& value, const NodeDef& node);
   std::vector<Value> call(const FunctionDef& function, const NodeDef& node, Scope& scope,
                           std::vector<Value> inputs);
@@ -72,6 +74,9 @@ class Walk {
   const ModelDef& model_;
   bool ahead_;
   std::shared_ptr<Device> device_;
+  Limits limits_;
+  double work_ = 0;  // computed so far
+  int64_t recorded_bytes_ = 0;
   int segments_ = 0;
   int64_t nodes_ = 0;
   int depth_ = 0;

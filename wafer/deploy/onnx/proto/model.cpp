@@ -1,6 +1,11 @@
 #include "wafer/deploy/onnx/model.h"
 
+#include <algorithm>
+#include <memory>
+
+#include "wafer/base/strings.h"
 #include "wafer/deploy/onnx/proto/convert.h"
+#include "wafer/deploy/onnx/proto/footprint.h"
 #include "wafer/io/file.h"
 
 namespace wafer::onnx {
@@ -9,6 +14,21 @@ namespace {
 using Proto = ::onnx::AttributeProto;
 
 GraphDef convert_graph(::onnx::GraphProto& graph, const Source& source);
+
+// Calls `convert` with each message of the list in order, and frees it then: what is made of a list
+// takes the memory of what it is made of.
+template <class List, class Convert>
+void consume(List& list, const Convert& convert) {
+  for (int i = 0, j = list.size() - 1; i < j; ++i, --j) list.SwapElements(i, j);
+  while (!list.empty()) {
+    std::unique_ptr<typename List::value_type> message(list.ReleaseLast());
+    convert(*message);
+  }
+}
+
+std::vector<std::string> take_texts(::google::protobuf::RepeatedPtrField<std::string>& list) {
+  return {std::make_move_iterator(list.begin()), std::make_move_iterator(list.end())};
+}
 
 Attribute convert_attribute(Proto& a, const Source& source, const std::string& label) {
   Attribute out;
@@ -80,16 +100,24 @@ NodeDef convert_node(::onnx::NodeProto& node, const Source& source) {
   out.name = node.name();
   out.op_type = node.op_type();
   out.domain = normal_domain(node.domain());
-  out.inputs.assign(node.input().begin(), node.input().end());
-  out.outputs.assign(node.output().begin(), node.output().end());
-  for (auto& attribute : *node.mutable_attribute()) {
+  out.inputs = take_texts(*node.mutable_input());
+  out.outputs = take_texts(*node.mutable_output());
+  consume(*node.mutable_attribute(), [&](Proto& attribute) {
     std::string label = str(out.text(), ", attribute '", attribute.name(), "'");
     WAFER_REQUIRE(!attribute.name().empty(), source.where, label, ": it has no name");
     bool added =
         out.attributes.emplace(attribute.name(), convert_attribute(attribute, source, label))
             .second;
     WAFER_REQUIRE(added, source.where, label, ": it is given twice");
-  }
+  });
+  return out;
+}
+
+std::vector<NodeDef> convert_nodes(::google::protobuf::RepeatedPtrField<::onnx::NodeProto>& nodes,
+                                   const Source& source) {
+  std::vector<NodeDef> out;
+  out.reserve(static_cast<size_t>(nodes.size()));
+  consume(nodes, [&](::onnx::NodeProto& node) { out.push_back(convert_node(node, source)); });
   return out;
 }
 
@@ -98,23 +126,25 @@ GraphDef convert_graph(::onnx::GraphProto& graph, const Source& source) {
   out.name = graph.name();
   WAFER_REQUIRE(graph.sparse_initializer_size() == 0, source.where, "graph '", out.name,
                 "': sparse initializers are not supported");
-  for (auto& tensor : *graph.mutable_initializer()) {
+  graph.clear_value_info();
+  out.initializers.reserve(static_cast<size_t>(graph.initializer_size()));
+  consume(*graph.mutable_initializer(), [&](::onnx::TensorProto& tensor) {
     std::string label = str("initializer '", tensor.name(), "'");
     WAFER_REQUIRE(!tensor.name().empty(), source.where, label, ": it has no name");
     std::string name = tensor.name();
-    out.initializers.emplace_back(name, convert_tensor(tensor, source, label));
-    tensor.Clear();
-  }
-  for (auto& node : *graph.mutable_node()) out.nodes.push_back(convert_node(node, source));
-  auto convert_infos = [&](const auto& infos, std::vector<ValueInfo>& to, const char* what) {
-    for (const auto& info : infos) {
+    out.initializers.emplace_back(std::move(name), convert_tensor(tensor, source, label));
+  });
+  out.nodes = convert_nodes(*graph.mutable_node(), source);
+  auto convert_infos = [&](auto& infos, std::vector<ValueInfo>& to, const char* what) {
+    to.reserve(static_cast<size_t>(infos.size()));
+    consume(infos, [&](const ::onnx::ValueInfoProto& info) {
       std::string label = str(what, " '", info.name(), "'");
       WAFER_REQUIRE(!info.name().empty(), source.where, label, ": it has no name");
       to.push_back({info.name(), convert_type(info.type(), source, label)});
-    }
+    });
   };
-  convert_infos(graph.input(), out.inputs, "input");
-  convert_infos(graph.output(), out.outputs, "output");
+  convert_infos(*graph.mutable_input(), out.inputs, "input");
+  convert_infos(*graph.mutable_output(), out.outputs, "output");
   return out;
 }
 
@@ -140,7 +170,7 @@ FunctionDef convert_function(::onnx::FunctionProto& f, const Source& source) {
     std::string label = str("function '", f.name(), "', attribute '", attribute.name(), "'");
     out.defaults.emplace(attribute.name(), convert_attribute(attribute, source, label));
   }
-  for (auto& node : *f.mutable_node()) out.nodes.push_back(convert_node(node, source));
+  out.nodes = convert_nodes(*f.mutable_node(), source);
   out.opsets = convert_opsets(f.opset_import(), source);
   return out;
 }
@@ -165,24 +195,52 @@ Value convert_sequence(::onnx::SequenceProto& sequence, const Source& source) {
 }
 }  // namespace
 
+namespace {
+// What a file may take in memory beside its weights; see HostileFileLimits of the tests.
+int64_t memory_allowed(const Footprint& print, size_t file_bytes) {
+  return (int64_t{64} << 20) + 2 * (static_cast<int64_t>(file_bytes) - print.raw);
+}
+
+void check_footprint(const Footprint& print, int64_t allowed, const std::string& where) {
+  int64_t bytes = std::max(print.while_read, print.kept);
+  if (bytes <= allowed) return;
+  throw UserError(
+      where,
+      str("the file holds ", human_count(print.nodes), " nodes, ", human_count(print.texts),
+          " names and texts, and ", human_count(print.numbers),
+          " numbers outside of raw data: reading it would take ",
+          human_bytes(static_cast<double>(bytes))),
+      {.expected =
+           str("at most ", human_bytes(static_cast<double>(allowed)), " for a file of its size"),
+       .hint = "fold or split the graph, keep repeated nodes in a Loop or a function, and keep "
+               "numbers in raw_data"});
+}
+}  // namespace
+
 std::shared_ptr<const ModelDef> parse_model(std::span<const uint8_t> bytes,
                                             const std::string& where,
                                             const std::filesystem::path& folder) {
-  ::onnx::ModelProto proto;
-  parse(proto, bytes, where);
-  Source source{where, folder};
+  Footprint print = footprint(bytes);
+  int64_t allowed = memory_allowed(print, bytes.size());
+  check_footprint(print, allowed, where);
   auto model = std::make_shared<ModelDef>();
-  model->where = where;
-  model->ir_version = proto.ir_version();
-  model->producer = proto.producer_name();
-  model->opsets = convert_opsets(proto.opset_import(), source);
-  WAFER_REQUIRE(proto.has_graph(), where, "no ONNX model: the file holds no graph");
-  model->graph = convert_graph(*proto.mutable_graph(), source);
-  for (auto& function : *proto.mutable_functions()) {
-    FunctionDef def = convert_function(function, source);
-    auto key = std::pair(def.domain, def.name);
-    bool added = model->functions.emplace(key, std::move(def)).second;
-    WAFER_REQUIRE(added, where, "function '", key.second, "' is defined twice");
+  {
+    ::onnx::ModelProto proto;
+    parse(proto, bytes, where);
+    Source source{where, folder};
+    model->where = where;
+    model->ir_version = proto.ir_version();
+    model->producer = proto.producer_name();
+    model->opsets = convert_opsets(proto.opset_import(), source);
+    model->memory_left = allowed - print.kept;
+    WAFER_REQUIRE(proto.has_graph(), where, "no ONNX model: the file holds no graph");
+    model->graph = convert_graph(*proto.mutable_graph(), source);
+    consume(*proto.mutable_functions(), [&](::onnx::FunctionProto& function) {
+      FunctionDef def = convert_function(function, source);
+      auto key = std::pair(def.domain, def.name);
+      bool added = model->functions.emplace(key, std::move(def)).second;
+      WAFER_REQUIRE(added, where, "function '", key.second, "' is defined twice");
+    });
   }
   check(*model);
   return model;

@@ -12,6 +12,8 @@ namespace {
 constexpr int64_t most_steps = 100000;
 // Longer loops become a node with a subgraph, where their bodies allow it.
 constexpr int64_t most_unrolled = 500;
+// Ahead, where every step that collects a value is nodes of the graph.
+constexpr int64_t most_collected_ahead = 20'000;
 
 bool truth(Context& c, const Tensor& condition, const std::string& what) {
   auto numbers = c.numbers_of(condition, what);
@@ -110,7 +112,8 @@ Values loop(Context& c) {
   std::vector<std::vector<Tensor>> collected(body.outputs.size() - carried - 1);
   std::vector<ElementType> types(collected.size(), ElementType::f32);
   for (int64_t step = 0; step < trips && truth(c, condition, "condition"); ++step) {
-    c.require(step < most_steps, str("more than ", most_steps, " steps"));
+    int64_t most = scans && c.walk().ahead() ? most_collected_ahead : most_steps;
+    c.require(step < most, str("more than ", most, " steps"));
     if (!scans && step == most_unrolled && trips > most_steps)
       if (auto outputs = as_node()) return *outputs;
     Values inputs = {Tensor(step), Value(condition)};

@@ -17,7 +17,7 @@ constexpr int64_t most_pattern_bytes = int64_t{1} << 20;  // of a compiled regul
 constexpr int64_t most_match_steps = 50'000'000;
 
 void check_bytes(const Context& c, size_t bytes) {
-  int64_t most = c.walk().most_host_bytes();
+  int64_t most = c.walk().limits().host_bytes;
   c.require(bytes <= static_cast<size_t>(most), str("strings of more than ", most >> 20, " MiB"));
 }
 
