@@ -79,6 +79,22 @@ TEST_F(OnnxLargeInput, AModelOfTwentyThousandNodesIsRead) {
   EXPECT_EQ(session.graph(session.input_types({}, 3)).outputs.size(), 1u);
 }
 
+TEST_F(OnnxLargeInput, WeightsOfAnyFieldAreRead) {
+  // As raw_data, and as float_data, which some converters write.
+  for (int field : {9, 4}) {
+    constexpr int64_t columns = 10'000'000;
+    std::vector<float> values(2 * columns, 0.5f);
+    std::string data(reinterpret_cast<const char*>(values.data()), values.size() * 4);
+    GraphParts parts;
+    parts.nodes = {node_message("MatMul", {"x", "w"}, {"y"})};
+    parts.initializers = {
+        Message().number(1, 2).number(1, columns).number(2, 1).text(8, "w").text(field, data)};
+    parts.inputs = {info_message("x", {-1, 2})};
+    parts.outputs = {info_message("y", {-1, columns})};
+    EXPECT_EQ(error_of(parts, str("weights in field ", field)), "");
+  }
+}
+
 TEST_F(OnnxLargeInput, SequencesInARowAreRefused) {
   GraphParts parts = chain("SequenceInsert", 6000, {"x"});
   parts.nodes[0] = node_message("SequenceConstruct", {"x"}, {"n0"});

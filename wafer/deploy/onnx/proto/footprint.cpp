@@ -104,8 +104,6 @@ bool left_out(Kind kind, uint64_t field) {
 std::optional<int> packed(Kind kind, uint64_t field) {
   if (kind == Kind::tensor) {
     if (field == 1 || field == 5 || field == 7 || field == 11) return 0;
-    if (field == 4) return 4;
-    if (field == 10) return 8;
   }
   if (kind == Kind::attribute && field == 7) return 4;
   if (kind == Kind::attribute && field == 8) return 0;
@@ -167,7 +165,7 @@ class Counter {
     kept = kept && !left_out(kind, number);
     if (auto inner = nested_kind(kind, number)) return message(content, *inner, depth + 1, kept);
     auto size = static_cast<int64_t>(content.size());
-    if (kind == Kind::tensor && number == 9) {
+    if (kind == Kind::tensor && (number == 4 || number == 9 || number == 10)) {
       out_.raw += size;
     } else if (auto width = packed(kind, number)) {
       numbers(*width > 0 ? size / *width

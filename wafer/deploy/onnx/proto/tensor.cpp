@@ -44,7 +44,7 @@ std::string copy_list(const List& list) {
 }
 
 // The typed lists of a tensor as the bytes that raw_data would hold.
-std::string list_bytes(const Proto& t, ElementType type) {
+std::string copy_lists(const Proto& t, ElementType type) {
   switch (type) {
     case ElementType::f32: return copy_list<float>(t.float_data());
     case ElementType::f64: return copy_list<double>(t.double_data());
@@ -58,6 +58,19 @@ std::string list_bytes(const Proto& t, ElementType type) {
     case ElementType::bf16: return copy_list<uint16_t>(t.int32_data());
     default: return copy_list<uint8_t>(t.int32_data());  // of one byte, or packed into bytes
   }
+}
+
+template <class List>
+void free_list(List* list) {
+  List().Swap(list);
+}
+
+// The same, and frees the longest lists: what follows holds the numbers twice as it is.
+std::string take_lists(Proto& t, ElementType type) {
+  std::string raw = copy_lists(t, type);
+  free_list(t.mutable_float_data());
+  free_list(t.mutable_double_data());
+  return raw;
 }
 
 bool has_lists(const Proto& t) {
@@ -104,7 +117,7 @@ Value convert_tensor(Proto& t, const Source& source, const std::string& label) {
     raw = std::move(*t.mutable_raw_data());
     t.clear_raw_data();
   } else {
-    raw = list_bytes(t, type);
+    raw = take_lists(t, type);
   }
   auto wanted = static_cast<uint64_t>((count * bits(type) + 7) / 8);
   WAFER_REQUIRE(raw.size() == wanted, source.where, label, ": ", raw.size(),
