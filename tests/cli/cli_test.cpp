@@ -291,6 +291,27 @@ TEST(Cli, InferPrintsTheTopClasses) {
   EXPECT_EQ(results[0].at("top")[0].at("class"), "light");
   EXPECT_EQ(results[12].at("top")[0].at("class"), "dark");
   EXPECT_TRUE(contains(infer.out, "pictures/dark/3.png"));
+
+  // What is no image is passed over in a folder, and refused where it is named; images are known by
+  // their bytes too.
+  write_text(folder / "pictures/light/notes.txt", "not a picture");
+  fs::rename(folder / "pictures/light/0.png", folder / "pictures/light/first");
+  infer = run_wafer(folder.path(), {"infer", "run", "pictures/light", "--json"});
+  ASSERT_EQ(infer.code, 0) << infer.err;
+  EXPECT_EQ(infer.json().at("results").size(), 12u);
+  EXPECT_EQ(infer.json().at("skipped").size(), 1u);
+  EXPECT_TRUE(contains(infer.err, "skipped pictures/light/notes.txt")) << infer.err;
+  Ran named = run_wafer(folder.path(), {"infer", "run", "pictures/light/notes.txt"});
+  EXPECT_EQ(named.code, 2);
+  EXPECT_TRUE(contains(named.err, "notes.txt")) << named.err;
+  write_text(folder / "pictures/light/cut.png", "\x89PNG");
+  Ran damaged = run_wafer(folder.path(), {"infer", "run", "pictures/light"});
+  EXPECT_EQ(damaged.code, 2);
+  EXPECT_TRUE(contains(damaged.err, "cut.png")) << damaged.err;
+  write_text(folder / "texts/notes.txt", "not a picture");
+  Ran none = run_wafer(folder.path(), {"infer", "run", "texts"});
+  EXPECT_EQ(none.code, 2);
+  EXPECT_TRUE(contains(none.err, "holds no images") && contains(none.err, "notes.txt")) << none.err;
 }
 
 std::vector<std::string> endless(const std::string& run) {

@@ -45,6 +45,16 @@ TEST(CliOnnx, ChecksInfersAndBenchesAFile) {
   Ran none = run_wafer(folder.path(), {"infer", "add.onnx"});
   EXPECT_EQ(none.code, 2);
   EXPECT_NE(none.err.find("expected x FLOAT[nx2]"), none.err.npos) << none.err;
+
+  for (const std::vector<std::string>& option :
+       {std::vector<std::string>{"--precision", "bf16"}, {"--top", "2"}, {"--prompt", "a"}}) {
+    std::vector<std::string> line = {"infer", "add.onnx", "x=x.npy"};
+    line.insert(line.end(), option.begin(), option.end());
+    Ran refused = run_wafer(folder.path(), line);
+    EXPECT_EQ(refused.code, 2) << option[0];
+    EXPECT_NE(refused.err.find("[" + option[0] + "]"), refused.err.npos) << refused.err;
+    EXPECT_NE(refused.err.find("ONNX"), refused.err.npos) << refused.err;
+  }
 }
 }  // namespace
 }  // namespace wafer

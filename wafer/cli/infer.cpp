@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "wafer/base/error.h"
+#include "wafer/base/strings.h"
 #include "wafer/cli/onnx.h"
 #include "wafer/cli/run_folder.h"
 #include "wafer/eval/classification.h"
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Arguments {
+  Command command;  // to ask what was given
   std::string model, prompt, output;
   std::vector<std::string> files;
   int64_t top = 5;
@@ -26,8 +28,24 @@ struct Arguments {
   models::SampleOptions sample;
 };
 
-// Files as given, and those of folders in order of name.
-std::vector<fs::path> list_files(const std::vector<std::string>& arguments) {
+// Whether a file of a folder is one for the model; by its name, else by what it holds, so that a
+// damaged image is an error and a list of names is not.
+bool is_for(data::InputKind kind, const fs::path& path) {
+  if (kind == data::InputKind::image && io::is_image_name(path)) return true;
+  if (kind == data::InputKind::frames && lower(path.extension().string()) == ".wav") return true;
+  try {
+    if (kind == data::InputKind::image) io::read_image(path);
+    if (kind == data::InputKind::frames) io::read_wav(path);
+    return true;
+  } catch (const UserError&) {
+    return false;
+  }
+}
+
+// Files as given, and those of folders in order of name. What lies in a folder and is none for the
+// model goes to `skipped`.
+std::vector<fs::path> list_files(const std::vector<std::string>& arguments, data::InputKind kind,
+                                 std::vector<fs::path>& skipped) {
   std::vector<fs::path> files;
   for (const std::string& argument : arguments) {
     if (!fs::is_directory(argument)) {
@@ -40,7 +58,11 @@ std::vector<fs::path> list_files(const std::vector<std::string>& arguments) {
     }
     std::sort(inside.begin(), inside.end());
     WAFER_REQUIRE(!inside.empty(), argument, "the folder holds no files");
-    files.insert(files.end(), inside.begin(), inside.end());
+    size_t before = files.size();
+    for (const fs::path& path : inside) (is_for(kind, path) ? files : skipped).push_back(path);
+    WAFER_REQUIRE(files.size() > before, argument, "the folder holds no ",
+                  kind == data::InputKind::frames ? "WAV files" : "images", ", but for example '",
+                  inside[0].filename().string(), "'");
   }
   return files;
 }
@@ -83,7 +105,14 @@ Outcome infer_files(const Arguments& a, models::SavedModel& saved) {
   models::Predictor predictor(saved.model, nullptr, precision_by_name(a.precision));
   Outcome outcome;
   outcome.json["results"] = Json::array();
-  auto files = list_files(a.files);
+  std::vector<fs::path> skipped;
+  auto files = list_files(a.files, saved.input.description.kind, skipped);
+  for (const fs::path& path : skipped) {
+    std::cerr << "note: skipped " << path.string() << ", which is no "
+              << (saved.input.description.kind == data::InputKind::frames ? "WAV file" : "image")
+              << std::endl;
+    outcome.json["skipped"].push_back(path.string());
+  }
   constexpr size_t batch = 64;
   for (size_t first = 0; first < files.size(); first += batch) {
     size_t count = std::min(batch, files.size() - first);
@@ -121,6 +150,19 @@ Outcome infer_text(const Arguments& a, models::SavedModel& saved) {
   return outcome;
 }
 
+// What an ONNX file leaves no choice of.
+void check_onnx_options(const Command& command) {
+  auto refuse = [&](const char* option, const std::string& why, const std::string& hint) {
+    if (command.given(option)) throw UserError(option, why, {.hint = hint});
+  };
+  refuse("--precision", "an ONNX model runs in the types that its file states", "leave it out");
+  refuse("--top",
+         "an ONNX model's outputs are shown whole: the file does not say which are classes",
+         "leave it out; --output FOLDER writes them as .npy files");
+  for (const char* option : {"--prompt", "--length", "--temperature", "--seed"})
+    refuse(option, "it is for models of text; this one is an ONNX file", "leave it out");
+}
+
 void check_ranges(const Arguments& a) {
   require_in_range(a.top >= 1, "--top", a.top, "at least 1");
   require_in_range(a.sample.length >= 1, "--length", a.sample.length, "at least 1 character");
@@ -136,7 +178,10 @@ void add_infer(CommandLine& line) {
       "infer", "run a saved model on files, or let it write text",
       "wafer infer runs/cnn-cifar10-1 photo.png pictures/", [a](const Common&) {
         check_ranges(*a);
-        if (is_onnx(a->model)) return infer_onnx(a->model, a->files, a->output);
+        if (is_onnx(a->model)) {
+          check_onnx_options(a->command);
+          return infer_onnx(a->model, a->files, a->output);
+        }
         fs::path path = a->model;
         if (fs::is_directory(path)) path = RunFolder{path}.model();
         models::SavedModel saved = models::load_model(path);
@@ -144,6 +189,7 @@ void add_infer(CommandLine& line) {
         WAFER_REQUIRE(!a->files.empty(), "infer", "which files? Give images, or a folder of them");
         return infer_files(*a, saved);
       });
+  a->command = command;
   command.option("model", a->model, "a run folder, a model.safetensors or a model.onnx").required();
   command.option("files", a->files,
                  "files or folders; of an ONNX model a .npy file for each input");
