@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "tests/deploy/onnx_bytes.h"
 #include "wafer/deploy/onnx/onnx.h"
 #include "wafer/op/elementwise.h"
@@ -101,6 +104,107 @@ TEST_F(OnnxModel, ShapeArithmeticIsFoldedAhead) {
   parts.outputs = {info_message("y", {-1, -1})};
   auto session = session_of(parts);
   EXPECT_EQ(session.graph(session.input_types({}, 3)).outputs[0].shape(), (Shape{6, 2}));
+}
+
+// The rule word for word, bin by bin: x of one image [height, width].
+std::vector<float> pooled_region(const std::vector<float>& x, int height, int width,
+                                 const std::vector<double>& region, double scale, int rows,
+                                 int columns) {
+  auto at = [&](int i) {
+    return static_cast<int>(std::round(region[static_cast<size_t>(i)] * scale));
+  };
+  std::vector<float> out;
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < columns; ++c) {
+      auto range = [](int first, int last, int bin, int bins, int extent) {
+        double size = std::max(last - first + 1, 1) / static_cast<double>(bins);
+        auto low = static_cast<int>(std::floor(bin * size)) + first;
+        auto high = static_cast<int>(std::ceil((bin + 1) * size)) + first;
+        return std::pair(std::clamp(low, 0, extent), std::clamp(high, 0, extent));
+      };
+      auto [top, bottom] = range(at(2), at(4), r, rows, height);
+      auto [left, right] = range(at(1), at(3), c, columns, width);
+      float best = bottom <= top || right <= left ? 0.0f : -1e30f;
+      for (int y = top; y < bottom; ++y)
+        for (int z = left; z < right; ++z)
+          best = std::max(best, x[static_cast<size_t>(y * width + z)]);
+      out.push_back(best);
+    }
+  }
+  return out;
+}
+
+TEST_F(OnnxModel, PoolsTheLargestOfRegions) {
+  constexpr int height = 6, width = 8;
+  std::vector<float> x, expected;
+  for (int i = 0; i < 2 * height * width; ++i)
+    x.push_back(static_cast<float>((i * 37) % 101) / 10 - 8);
+  std::vector<std::vector<double>> regions = {
+      {0, 0, 0, 14, 10}, {1, 3, 1, 9, 11}, {1, 5, 5, 5, 5}, {0, -6, 2, 3, 30}, {1, 40, 40, 50, 50}};
+  std::vector<float> numbers;
+  for (const auto& region : regions) {
+    numbers.insert(numbers.end(), region.begin(), region.end());
+    auto first = x.begin() + static_cast<std::ptrdiff_t>(region[0]) * height * width;
+    auto one = pooled_region({first, first + height * width}, height, width, region, 0.5, 2, 3);
+    expected.insert(expected.end(), one.begin(), one.end());
+  }
+  GraphParts parts;
+  Message shape;
+  shape.text(1, "pooled_shape").number(8, 2).number(8, 3).number(20, 7);
+  parts.nodes = {
+      node_message("MaxRoiPool", {"x", "r"}, {"y"},
+                   {shape, Message().text(1, "spatial_scale").real(2, 0.5f).number(20, 1)})};
+  parts.inputs = {info_message("x", {2, 1, height, width}), info_message("r", {5, 5})};
+  parts.outputs = {info_message("y", {5, 1, 2, 3})};
+  auto run = session_of(parts).run({Tensor::from_values(x, Shape{2, 1, height, width}),
+                                    Tensor::from_values(numbers, Shape{5, 5})});
+  EXPECT_EQ(run.segments, 1);
+  EXPECT_EQ(run.values[0].tensor.data<float>(), expected);
+}
+
+// y = x + w where w, [3, 4], is sparse.
+std::string sum_with_sparse(const std::vector<int64_t>& indices, const std::vector<int64_t>& shape,
+                            const std::vector<int64_t>& dims) {
+  Message sparse, places;
+  for (int64_t size : shape) places.number(1, static_cast<uint64_t>(size));
+  places.number(2, 7).text(9, {reinterpret_cast<const char*>(indices.data()), indices.size() * 8});
+  sparse.message(1, tensor_message("w", {2}, {5, 7})).message(2, places);
+  for (int64_t size : dims) sparse.number(3, static_cast<uint64_t>(size));
+  GraphParts parts;
+  parts.nodes = {node_message("Add", {"x", "w"}, {"y"})};
+  parts.inputs = {info_message("x", {3, 4})};
+  parts.outputs = {info_message("y", {3, 4})};
+  return model_bytes(graph_message(parts).message(15, sparse));
+}
+
+TEST_F(OnnxModel, SparseInitializersBecomeDense) {
+  std::vector<float> expected(12, 1.0f);
+  expected[1] += 5;
+  expected[6] += 7;
+  for (const std::string& bytes :
+       {sum_with_sparse({1, 6}, {2}, {3, 4}), sum_with_sparse({0, 1, 1, 2}, {2, 2}, {3, 4})}) {
+    onnx::Session session(onnx::parse_model(view(bytes), "model.onnx"));
+    auto run = session.run({Tensor::from_values(std::vector<float>(12, 1.0f), Shape{3, 4})});
+    EXPECT_EQ(run.values[0].tensor.data<float>(), expected);
+  }
+  int64_t huge = int64_t{1} << 31;
+  for (const auto& [bytes, part] : std::vector<std::pair<std::string, std::string>>{
+           {sum_with_sparse({1, 12}, {2}, {3, 4}), "index 12"},
+           {sum_with_sparse({0, 1, 3, 2}, {2, 2}, {3, 4}), "index 3"},
+           {sum_with_sparse({6, 1}, {2}, {3, 4}), "ascend"},
+           {sum_with_sparse({6, 6}, {2}, {3, 4}), "ascend"},
+           {sum_with_sparse({1, 6, 7}, {3}, {3, 4}), "its indices are 3"},
+           {sum_with_sparse({1, 6}, {2}, {huge, 4}), "dense"},
+           {sum_with_sparse({1, 6}, {2}, {-3, 4}), "dimension of -3"}}) {
+    try {
+      onnx::parse_model(view(bytes), "model.onnx");
+      ADD_FAILURE() << part;
+    } catch (const UserError& error) {
+      std::string text = error.what();
+      EXPECT_NE(text.find("sparse initializer 'w'"), text.npos) << text;
+      EXPECT_NE(text.find(part), text.npos) << text;
+    }
+  }
 }
 
 TEST_F(OnnxModel, WhatDependsOnDataRunsButDoesNotCompileAhead) {

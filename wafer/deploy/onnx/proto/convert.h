@@ -21,10 +21,15 @@ struct Source {
   // so that tensors may be tied, and a small model cannot fill the memory from one file.
   std::shared_ptr<std::map<std::pair<uint64_t, uint64_t>, int64_t>> read =
       std::make_shared<std::map<std::pair<uint64_t, uint64_t>, int64_t>>();
+  // Bytes that sparse tensors may still take as dense ones.
+  std::shared_ptr<int64_t> dense_left = std::make_shared<int64_t>(int64_t{64} << 20);
 };
 
 // Conversions of messages, checked. Data move out of tensors, so that they are in memory once.
 Value convert_tensor(::onnx::TensorProto& tensor, const Source& source, const std::string& label);
+// As a dense tensor.
+Value convert_sparse(::onnx::SparseTensorProto& sparse, const Source& source,
+                     const std::string& label);
 TypeDef convert_type(const ::onnx::TypeProto& type, const Source& source, const std::string& label,
                      int depth = 0);
 

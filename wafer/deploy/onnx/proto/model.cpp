@@ -124,8 +124,6 @@ std::vector<NodeDef> convert_nodes(::google::protobuf::RepeatedPtrField<::onnx::
 GraphDef convert_graph(::onnx::GraphProto& graph, const Source& source) {
   GraphDef out;
   out.name = graph.name();
-  WAFER_REQUIRE(graph.sparse_initializer_size() == 0, source.where, "graph '", out.name,
-                "': sparse initializers are not supported");
   graph.clear_value_info();
   out.initializers.reserve(static_cast<size_t>(graph.initializer_size()));
   consume(*graph.mutable_initializer(), [&](::onnx::TensorProto& tensor) {
@@ -133,6 +131,12 @@ GraphDef convert_graph(::onnx::GraphProto& graph, const Source& source) {
     WAFER_REQUIRE(!tensor.name().empty(), source.where, label, ": it has no name");
     std::string name = tensor.name();
     out.initializers.emplace_back(std::move(name), convert_tensor(tensor, source, label));
+  });
+  consume(*graph.mutable_sparse_initializer(), [&](::onnx::SparseTensorProto& sparse) {
+    std::string name = sparse.values().name();
+    std::string label = str("sparse initializer '", name, "'");
+    WAFER_REQUIRE(!name.empty(), source.where, label, ": its values have no name");
+    out.initializers.emplace_back(std::move(name), convert_sparse(sparse, source, label));
   });
   out.nodes = convert_nodes(*graph.mutable_node(), source);
   auto convert_infos = [&](auto& infos, std::vector<ValueInfo>& to, const char* what) {
@@ -232,7 +236,8 @@ std::shared_ptr<const ModelDef> parse_model(std::span<const uint8_t> bytes,
     model->ir_version = proto.ir_version();
     model->producer = proto.producer_name();
     model->opsets = convert_opsets(proto.opset_import(), source);
-    model->memory_left = allowed - print.kept;
+    const int64_t for_dense = allowed - std::max(print.kept, print.while_read);
+    *source.dense_left = for_dense;
     WAFER_REQUIRE(proto.has_graph(), where, "no ONNX model: the file holds no graph");
     model->graph = convert_graph(*proto.mutable_graph(), source);
     consume(*proto.mutable_functions(), [&](::onnx::FunctionProto& function) {
@@ -241,6 +246,7 @@ std::shared_ptr<const ModelDef> parse_model(std::span<const uint8_t> bytes,
       bool added = model->functions.emplace(key, std::move(def)).second;
       WAFER_REQUIRE(added, where, "function '", key.second, "' is defined twice");
     });
+    model->memory_left = allowed - print.kept - (for_dense - *source.dense_left);
   }
   check(*model);
   return model;

@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 
 #include "wafer/deploy/onnx/proto/convert.h"
@@ -79,12 +80,12 @@ bool has_lists(const Proto& t) {
 }
 
 // The number of elements; UserError where it does not fit 64 bits.
-int64_t count_elements(const Proto& t, const Source& source, const std::string& label) {
+template <class Dims>
+int64_t count_elements(const Dims& dims, const Source& source, const std::string& label) {
   int64_t count = 1;
-  bool empty = std::find(t.dims().begin(), t.dims().end(), 0) != t.dims().end();
-  WAFER_REQUIRE(t.dims_size() <= 8, source.where, label, ": ", t.dims_size(),
-                " dimensions; at most 8");
-  for (int64_t dim : t.dims()) {
+  bool empty = std::find(dims.begin(), dims.end(), 0) != dims.end();
+  WAFER_REQUIRE(dims.size() <= 8, source.where, label, ": ", dims.size(), " dimensions; at most 8");
+  for (int64_t dim : dims) {
     WAFER_REQUIRE(dim >= 0, source.where, label, ": dimension of ", dim);
     if (empty) continue;
     WAFER_REQUIRE(dim <= std::numeric_limits<int64_t>::max() / 16 / count, source.where, label,
@@ -98,7 +99,7 @@ int64_t count_elements(const Proto& t, const Source& source, const std::string& 
 Value convert_tensor(Proto& t, const Source& source, const std::string& label) {
   WAFER_REQUIRE(!t.has_segment(), source.where, label, ": segments of tensors are not supported");
   ElementType type = element_type(t.data_type(), str(source.where, "] [", label));
-  int64_t count = count_elements(t, source, label);
+  int64_t count = count_elements(t.dims(), source, label);
   std::vector<int64_t> dims(t.dims().begin(), t.dims().end());
   bool external = t.data_location() == Proto::EXTERNAL;
   if (type == ElementType::string) {
@@ -129,6 +130,66 @@ Value convert_tensor(Proto& t, const Source& source, const std::string& label) {
     return {Tensor::from_bytes(dtype, shape, bytes), type};
   }
   return {Tensor::from_bytes(dtype, shape, std::as_bytes(std::span(raw))), type};
+}
+
+namespace {
+// Where the elements of a sparse tensor lie in the dense one: from their places in it, [count], or
+// from their coordinates, [count, rank].
+std::vector<int64_t> dense_places(const Tensor& indices, const std::vector<int64_t>& dims,
+                                  int64_t elements, int64_t count,
+                                  const std::function<void(const std::string&)>& refuse) {
+  auto rank = static_cast<int64_t>(dims.size());
+  if (indices.dtype() != DType::i64) refuse("its indices are not of INT64");
+  bool linear = indices.shape() == Shape{count};
+  if (!linear && indices.shape() != Shape{count, rank})
+    refuse(
+        str("its indices are ", indices.shape(), "; expected ", count, " or ", count, "x", rank));
+  const auto* numbers = static_cast<const int64_t*>(indices.storage()->data());
+  std::vector<int64_t> places(static_cast<size_t>(count));
+  int64_t before = -1;
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t place = linear ? numbers[i] : 0;
+    for (int64_t d = 0; !linear && d < rank; ++d) {
+      int64_t at = numbers[i * rank + d], size = dims[static_cast<size_t>(d)];
+      if (at < 0 || at >= size) refuse(str("index ", at, " of a dimension of ", size));
+      place = place * size + at;
+    }
+    if (place < 0 || place >= elements) refuse(str("index ", place, " of ", elements, " elements"));
+    if (place <= before) refuse("its indices do not ascend");
+    places[static_cast<size_t>(i)] = before = place;
+  }
+  return places;
+}
+}  // namespace
+
+Value convert_sparse(::onnx::SparseTensorProto& sparse, const Source& source,
+                     const std::string& label) {
+  auto refuse = [&](const std::string& what) {
+    throw UserError(source.where, str(label, ": ", what));
+  };
+  Value values = convert_tensor(*sparse.mutable_values(), source, label);
+  Value indices = convert_tensor(*sparse.mutable_indices(), source, label + ", indices");
+  if (!values.tensor || values.tensor.rank() != 1 || !indices.tensor)
+    refuse("a sparse tensor takes a list of numbers as its values, and of integers as its indices");
+  std::vector<int64_t> dims(sparse.dims().begin(), sparse.dims().end());
+  int64_t elements = count_elements(dims, source, label);
+  DType dtype = values.tensor.dtype();
+  size_t width = byte_size(dtype, 1);
+  // Twice: once to fill it, once in the tensor.
+  if (elements > *source.dense_left / 2 / static_cast<int64_t>(width)) {
+    throw UserError(source.where,
+                    str(label, ": as a dense tensor it holds ", elements,
+                        " elements, more than a file of this size may make"),
+                    {.hint = "store it as a dense initializer"});
+  }
+  std::vector<int64_t> places =
+      dense_places(indices.tensor, dims, elements, values.tensor.elements(), refuse);
+  std::vector<std::byte> dense(byte_size(dtype, elements));
+  *source.dense_left -= 2 * static_cast<int64_t>(dense.size());
+  const auto* from = static_cast<const std::byte*>(values.tensor.storage()->data());
+  for (size_t i = 0; i < places.size(); ++i)
+    std::memcpy(dense.data() + static_cast<size_t>(places[i]) * width, from + i * width, width);
+  return {Tensor::from_bytes(dtype, Shape(dims), dense), values.type};
 }
 
 TypeDef convert_type(const ::onnx::TypeProto& type, const Source& source, const std::string& label,

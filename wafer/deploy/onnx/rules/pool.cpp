@@ -1,6 +1,7 @@
 #include "wafer/op/pool.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "wafer/deploy/onnx/rules.h"
 #include "wafer/deploy/onnx/window.h"
@@ -164,6 +165,59 @@ Values max_unpool(Context& c) {
   return {reshape(y, whole)};
 }
 
+// The elements of a dimension that each bin of each region covers.
+struct Bins {
+  Tensor covered;  // [regions, bins, extent], truth values
+  Tensor empty;    // [regions, bins]
+};
+// From the regions' first and last elements, [regions], which are whole numbers.
+Bins region_bins(const Tensor& first, const Tensor& last, int64_t bins, int64_t extent) {
+  auto limit = static_cast<double>(extent);
+  Tensor start = unsqueeze(first, 1);
+  Tensor size = div(maximum(add(sub(unsqueeze(last, 1), start), Tensor(1.0)), 1.0),
+                    Tensor(static_cast<double>(bins)));
+  Tensor bin = cast(arange(bins), DType::f32), at = cast(arange(extent), DType::f32);
+  Tensor low = clamp(add(floor(mul(bin, size)), start), 0, limit);
+  Tensor high = clamp(add(ceil(mul(add(bin, Tensor(1.0)), size)), start), 0, limit);
+  return {logical_and(greater_equal(at, unsqueeze(low, 2)), less(at, unsqueeze(high, 2))),
+          less_equal(high, low)};
+}
+
+// Regions [n, 5]: the image's index, then x and y of the first and of the last corner. Corners are
+// rounded, halves away from zero, and belong to the region; a bin without elements gives 0.
+Values max_roi_pool(Context& c) {
+  const Tensor &x = c.in(0), &regions = c.in(1);
+  c.require(x.rank() == 4 && regions.rank() == 2 && regions.size(1) == 5,
+            "expected [batch, channels, height, width] and regions [n, 5]");
+  Ints pooled = c.integers("pooled_shape");
+  c.require(pooled.size() == 2 && pooled[0] > 0 && pooled[1] > 0 && pooled[0] < 1 << 12 &&
+                pooled[1] < 1 << 12,
+            "expected a pooled_shape of two sizes");
+  int64_t count = regions.size(0), channels = x.size(1), height = x.size(2), width = x.size(3);
+  Ints out = {count, channels, pooled[0], pooled[1]};
+  if (product(out) == 0 || product(x.shape().sizes()) == 0) return {zeros(Shape(out), x.dtype())};
+  Tensor numbers = cast(regions, DType::f32);
+  auto column = [&](int64_t i) { return squeeze(narrow(numbers, 1, i, i + 1), 1); };
+  auto corner = [&](int64_t i) {
+    Tensor at = mul(column(i), Tensor(c.number("spatial_scale", 1)));
+    return mul(sign(at), floor(add(abs(at), Tensor(0.5))));
+  };
+  Bins across = region_bins(corner(1), corner(3), pooled[1], width);
+  Bins down = region_bins(corner(2), corner(4), pooled[0], height);
+  Tensor images = gather(x, cast(column(0), DType::i64));  // [n, channels, height, width]
+  Tensor least = scalar(-std::numeric_limits<double>::infinity(), x.dtype());
+  // Along the rows, then down them: [n, channels, height, bins], [n, channels, bins, bins].
+  Tensor rows = reduce_max(
+      where(reshape(across.covered, {count, 1, 1, pooled[1], width}), unsqueeze(images, 3), least),
+      {4});
+  Tensor y = reduce_max(where(reshape(down.covered, {count, 1, pooled[0], 1, height}),
+                              unsqueeze(transpose(rows, {0, 1, 3, 2}), 2), least),
+                        {4});
+  Tensor empty = logical_or(reshape(down.empty, {count, 1, pooled[0], 1}),
+                            reshape(across.empty, {count, 1, 1, pooled[1]}));
+  return {where(empty, scalar(0, x.dtype()), y)};
+}
+
 constexpr RuleEntry rules[] = {
     {"AveragePool", average_pool},
     {"GlobalAveragePool", global_average_pool},
@@ -171,6 +225,7 @@ constexpr RuleEntry rules[] = {
     {"GlobalMaxPool", global_max_pool},
     {"LpPool", lp_pool},
     {"MaxPool", max_pool_rule},
+    {"MaxRoiPool", max_roi_pool},
     {"MaxUnpool", max_unpool},
 };
 }  // namespace
