@@ -95,6 +95,21 @@ TEST_F(OnnxLargeInput, WeightsOfAnyFieldAreRead) {
   }
 }
 
+TEST_F(OnnxLargeInput, WeightsAsIntegersAreRead) {
+  // As int32_data, which some converters write 8-bit integers and half floats to: more in memory
+  // than in the file while they are read.
+  for (uint64_t type : {2, 3, 10}) {
+    constexpr int64_t columns = 4'000'000;
+    GraphParts parts;
+    parts.nodes = {node_message("Identity", {"w"}, {"y"})};
+    parts.initializers = {Message().number(1, 2).number(1, columns).number(2, type).text(8, "w")};
+    parts.initializers[0].text(5, std::string(2 * columns, '\1'));
+    parts.outputs = {info_message("y", {2, columns}, type)};
+    std::string bytes = model_bytes(graph_message(parts));
+    EXPECT_EQ(onnx::parse_model(view(bytes), "model.onnx")->graph.initializers.size(), 1u);
+  }
+}
+
 TEST_F(OnnxLargeInput, SequencesInARowAreRefused) {
   GraphParts parts = chain("SequenceInsert", 6000, {"x"});
   parts.nodes[0] = node_message("SequenceConstruct", {"x"}, {"n0"});
@@ -149,8 +164,10 @@ TEST_F(OnnxLargeInput, WhatIsSmallInAFileIsCountedBeforeItIsRead) {
       node_message("Relu", {"x"}, {"y"}, {Message().text(1, "axes").text(8, ones).number(20, 7)}));
   expect_parts(error_of(parts, "integers of an attribute"), {"6,000,00", "raw data"});
   parts = plain();
-  parts.initializers = {Message().number(1, 6000000).number(2, 7).text(8, "t").text(7, ones)};
+  parts.initializers = {Message().number(1, 5999999).number(2, 7).text(8, "t").text(7, ones)};
   expect_parts(error_of(parts, "integers of a tensor"), {"6,000,00", "raw data"});
+  parts.initializers[0] = Message().number(1, 1 << 30).number(2, 7).text(8, "t").text(7, ones);
+  expect_parts(error_of(parts, "too few integers of a tensor"), {"6,000,00", "raw data"});
   parts.initializers = {Message().text(1, ones).number(2, 1).text(8, "t")};
   expect_parts(error_of(parts, "dimensions"), {"6,000,00"});
 }

@@ -100,11 +100,14 @@ bool left_out(Kind kind, uint64_t field) {
   }
 }
 
+// Integers that a tensor holds: int32_data, int64_data, uint64_data.
+bool is_data(uint64_t field) {
+  return field == 5 || field == 7 || field == 11;
+}
+
 // Numbers packed in a field, and of how many bytes each; 0: of one byte or more.
 std::optional<int> packed(Kind kind, uint64_t field) {
-  if (kind == Kind::tensor) {
-    if (field == 1 || field == 5 || field == 7 || field == 11) return 0;
-  }
+  if (kind == Kind::tensor && (field == 1 || is_data(field))) return 0;
   if (kind == Kind::attribute && field == 7) return 4;
   if (kind == Kind::attribute && field == 8) return 0;
   if (kind == Kind::sparse && field == 3) return 0;
@@ -121,9 +124,15 @@ class Counter {
     out_.nodes += kind == Kind::node;
     add(message_bytes(kind), 1, kept);
     int64_t before = out_.texts;
+    if (kind == Kind::tensor) tensor_ = {};
     if (!fields(bytes, kind, depth, kept)) return false;
     if (kind == Kind::node && kept)
       out_.kept += std::max<int64_t>(out_.texts - before - kFewTexts, 0) * kBytesOfRest;
+    // Weights that some converters write as integers of a byte or two each are no fault, though
+    // they take more memory than their file. A tensor of other sizes, of at most four elements a
+    // number, will be refused.
+    bool fits = tensor_.data <= tensor_.elements && tensor_.data >= tensor_.elements / 4;
+    if (kind == Kind::tensor && !fits) numbers(tensor_.data, kind, kept);
     return true;
   }
 
@@ -133,10 +142,13 @@ class Counter {
       auto tag = varint(bytes);
       if (!tag) return false;
       switch (*tag & 7) {
-        case 0:
-          if (!varint(bytes)) return false;
+        case 0: {
+          auto value = varint(bytes);
+          if (!value) return false;
+          if (kind == Kind::tensor && *tag >> 3 == 1) dimension(*value);
           numbers(1, kind, kept);
           break;
+        }
         case 1:
         case 5: {
           size_t size = (*tag & 7) == 1 ? 8 : 4;
@@ -168,16 +180,31 @@ class Counter {
     if (kind == Kind::tensor && (number == 4 || number == 9 || number == 10)) {
       out_.raw += size;
     } else if (auto width = packed(kind, number)) {
-      numbers(*width > 0 ? size / *width
-                         : std::count_if(content.begin(), content.end(),
-                                         [](uint8_t byte) { return byte < 0x80; }),
-              kind, kept);
+      int64_t count = *width > 0 ? size / *width
+                                 : std::count_if(content.begin(), content.end(),
+                                                 [](uint8_t byte) { return byte < 0x80; });
+      if (kind == Kind::tensor && is_data(number)) {
+        tensor_.data += count;
+        return true;
+      }
+      numbers(count, kind, kept);
+      while (kind == Kind::tensor && !content.empty()) {
+        auto value = varint(content);
+        if (!value) return false;
+        dimension(*value);
+      }
     } else {
       ++out_.texts;
       add(kind == Kind::node && number == 1 ? kInput : kText, 1, kept);
       if (size > 15) add({size, size}, 1, kept);
     }
     return true;
+  }
+
+  void dimension(uint64_t size) {
+    constexpr uint64_t most = uint64_t{1} << 31;  // as many as a message can hold
+    auto known = static_cast<uint64_t>(tensor_.elements);
+    tensor_.elements = static_cast<int64_t>(std::min(known * std::min(size, most), most));
   }
 
   void numbers(int64_t count, Kind kind, bool kept) {
@@ -201,6 +228,11 @@ class Counter {
     return std::nullopt;
   }
 
+  // Of the tensor that is looked at: integers, and the product of its dimensions.
+  struct Tensor {
+    int64_t data = 0, elements = 1;
+  };
+  Tensor tensor_;
   Footprint& out_;
 };
 }  // namespace

@@ -66,11 +66,14 @@ void free_list(List* list) {
   List().Swap(list);
 }
 
-// The same, and frees the longest lists: what follows holds the numbers twice as it is.
+// The same, and frees the lists: what follows holds the numbers twice as it is.
 std::string take_lists(Proto& t, ElementType type) {
   std::string raw = copy_lists(t, type);
   free_list(t.mutable_float_data());
   free_list(t.mutable_double_data());
+  free_list(t.mutable_int32_data());
+  free_list(t.mutable_int64_data());
+  free_list(t.mutable_uint64_data());
   return raw;
 }
 
