@@ -172,6 +172,21 @@ TEST_F(OnnxLargeInput, WhatIsSmallInAFileIsCountedBeforeItIsRead) {
   expect_parts(error_of(parts, "dimensions"), {"6,000,00"});
 }
 
+TEST_F(OnnxLargeInput, SizesThatFollowFromSizesAreComputedOnce) {
+  // Each size is read by a node of its own, and follows from the one before, which none reads.
+  GraphParts parts;
+  parts.initializers = {integers_message("n0", {1, 2}), integers_message("one", {1, 1}),
+                        integers_message("zero", {0, 0})};
+  for (int i = 1; i <= 300; ++i) {
+    parts.nodes.push_back(node_message("Add", {str("n", i - 1), "zero"}, {str("n", i)}));
+    parts.nodes.push_back(node_message("Mul", {str("n", i), "one"}, {str("m", i)}));
+    parts.nodes.push_back(node_message("Expand", {"x", str("m", i)}, {str("e", i)}));
+  }
+  parts.inputs = {info_message("x", {-1, 2})};
+  parts.outputs = {info_message("e300", {-1, 2})};
+  EXPECT_EQ(error_of(parts, "300 sizes in a row"), "");
+}
+
 TEST_F(OnnxLargeInput, LittleIsComputedWhileAModelIsRead) {
   // Sizes from what takes long to compute: a product of matrices, and a loop without an end.
   GraphParts parts = chain("Reshape", 1, {"s"});

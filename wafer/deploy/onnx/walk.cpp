@@ -30,7 +30,8 @@ struct Level {
 constexpr int64_t kRecordedBytes = 450;
 constexpr int64_t kAttributeBytes = 160;  // of each of its attributes
 // What to prepare a node for a device takes, in operations.
-constexpr double kNodeWork = 1e4;
+constexpr double kNodeWork = 2e4;
+constexpr size_t kSmallBytes = 1024;  // of a value that is kept once it was computed
 
 int64_t host_bytes(const Value& value) {
   int64_t bytes = 0;
@@ -79,14 +80,15 @@ void Walk::check_node_work(const Node& n) const {
     for (const Node* inner : topological_order(*body)) check_node_work(*inner);
 }
 
-void Walk::check_work(const std::vector<Tensor>& tensors) {
-  if (!limits_.bounded()) return;
+std::vector<Tensor> Walk::check_work(const std::vector<Tensor>& tensors) {
+  std::vector<Tensor> small;
+  if (!limits_.bounded()) return small;
   std::unordered_set<const Node*> seen;
-  std::vector<const Node*> stack;
-  for (const Tensor& tensor : tensors) stack.push_back(&tensor.node());
+  std::vector<Tensor> stack = tensors;
   while (!stack.empty()) {
-    const Node& n = *stack.back();
+    Tensor tensor = stack.back();
     stack.pop_back();
+    const Node& n = tensor.node();
     if (!seen.insert(&n).second || (!n.values.empty() && n.values[0])) continue;
     check_node_work(n);
     Cost one = cost(n);
@@ -94,8 +96,10 @@ void Walk::check_work(const std::vector<Tensor>& tensors) {
     WAFER_REQUIRE(work_ <= limits_.work, n.path.empty() ? n.op->name : n.path, "more than ",
                   limits_.work, " operations would be done",
                   ahead_ ? " while the model is read" : "");
-    for (const Tensor& input : n.inputs) stack.push_back(&input.node());
+    if (tensor.type().bytes() <= kSmallBytes) small.push_back(tensor);
+    for (const Tensor& input : n.inputs) stack.push_back(input);
   }
+  return small;
 }
 
 void Walk::evaluate(const std::vector<Tensor>& tensors) {
@@ -104,7 +108,10 @@ void Walk::evaluate(const std::vector<Tensor>& tensors) {
     if (!tensor.storage()) pending.push_back(tensor);
   if (pending.empty()) return;
   ++segments_;
-  check_work(pending);
+  std::vector<Tensor> small = check_work(pending);
+  // Sizes are computed from sizes: what lies on the way is kept, so that no other value that is
+  // read computes it again.
+  if (ahead_) pending.insert(pending.end(), small.begin(), small.end());
   wafer::evaluate(pending, device_);
 }
 

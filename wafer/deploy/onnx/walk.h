@@ -60,8 +60,9 @@ class Walk {
   void node(const NodeDef& node, Scope& scope);
   std::vector<Value> by_rule(const NodeDef& node, Scope& scope, std::vector<Value> inputs);
   void check_depth(const std::string& what) const;
-  // Refuses to compute more than the limits allow.
-  void check_work(const std::vector<Tensor>& tensors);
+  // Refuses to compute more than the limits allow. Gives the small values that are computed on the
+  // way.
+  std::vector<Tensor> check_work(const std::vector<Tensor>& tensors);
   void check_node_work(const Node& node) const;
   // Counts the graph's nodes that were made since `serial` for the outputs of `n`; UserError where
   // they take more memory than a file of the model's size may, where it is compiled ahead.
