@@ -303,6 +303,28 @@ def make_onnx_loops():
         [onnx_tensor("zero", [], [0])], [onnx_info("x", [5])], [onnx_info("y", [5])])))
 
 
+def make_onnx_data_sizes():
+    """Models whose sizes depend on their inputs: they run piece by piece."""
+    x, k = onnx_info("x", [3, 4]), onnx_info("k", [], 7)
+    write("onnx", "places", onnx_model(onnx_graph(
+        [onnx_node("NonZero", ["x"], ["z"]), onnx_node("Transpose", ["z"], ["t"]),
+         onnx_node("GatherND", ["x", "t"], ["y"])], [], [x], [onnx_info("y", ["m"])])))
+    one = onnx_tensor("one", [1], [1], "q")
+    write("onnx", "largest", onnx_model(onnx_graph(
+        [onnx_node("Reshape", ["k", "one"], ["n"]),
+         onnx_node("TopK", ["x", "n"], ["v", "i"]),
+         onnx_node("GatherElements", ["x", "i"], ["y"], [onnx_integer("axis", 1)])],
+        [one], [x, k], [onnx_info("y", [3, "m"])])))
+    body = onnx_graph(
+        [onnx_node("Identity", ["c"], ["d"]), onnx_node("Concat", ["s", "s"], ["t"],
+                                                        [onnx_integer("axis", 0)])],
+        [], [onnx_info("i", [], 7), onnx_info("c", [], 9), onnx_info("s", ["m", 4])],
+        [onnx_info("d", [], 9), onnx_info("t", ["m", 4])])
+    write("onnx", "growing_loop", onnx_model(onnx_graph(
+        [onnx_node("Loop", ["k", "", "x"], ["y"], [onnx_graph_attribute("body", body)])], [],
+        [x, k], [onnx_info("y", ["m", 4])])))
+
+
 def make_onnx_host_values():
     s = onnx_strings("s", ["wafer", "silicon"])
     flags, words = onnx_info("y", [2], 9), onnx_info("y", [2], 8)
@@ -331,5 +353,5 @@ def make_onnx_host_values():
 
 
 for make in (make_safetensors, make_npy, make_toml, make_graph, make_onnx, make_onnx_functions,
-             make_onnx_loops, make_onnx_host_values):
+             make_onnx_loops, make_onnx_data_sizes, make_onnx_host_values):
     make()
