@@ -207,6 +207,22 @@ TEST_F(OnnxModel, SparseInitializersBecomeDense) {
   }
 }
 
+TEST_F(OnnxModel, RunsWithinTheCallersLimits) {
+  auto session = session_of(layer());
+  auto error_with = [&](const onnx::Limits& limits) {
+    try {
+      session.run({example()}, nullptr, limits);
+    } catch (const UserError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error_with({.elements = 6, .work = 1e6}), "");
+  std::string large = error_with({.elements = 5, .work = 1e6}), long_run = error_with({.work = 10});
+  EXPECT_NE(large.find("6 numbers, of at most 5"), large.npos) << large;
+  EXPECT_NE(long_run.find("more than 10 operations"), long_run.npos) << long_run;
+}
+
 TEST_F(OnnxModel, WhatDependsOnDataRunsButDoesNotCompileAhead) {
   GraphParts parts;
   parts.nodes = {node_message("Reshape", {"x", "s"}, {"y"}, {}, "shaper")};
