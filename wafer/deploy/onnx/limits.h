@@ -16,7 +16,8 @@ struct Limits {
   // that a stranger's model ends in time, loops whose length is not known are not run.
   double work = std::numeric_limits<double>::infinity();
 
-  bool bounded() const { return work < std::numeric_limits<double>::infinity(); }
+  bool limits_work() const { return work < std::numeric_limits<double>::infinity(); }
+  bool limits_elements() const { return elements < std::numeric_limits<int64_t>::max(); }
 
   // Of a model that is read or compiled ahead: about a second. What is computed then are sizes and
   // conditions; running it comes later, under limits of its own.
