@@ -244,7 +244,7 @@ TEST_F(OnnxBadInput, FunctionsThatDoubleAreRefusedInTime) {
   GraphParts parts = plain();
   EXPECT_EQ(error_of(model_bytes(graph_message(parts), functions)), "");  // no call of them
   parts.nodes = {call_message("d", "f0", {"x"}, {"y"})};
-  expect_parts(error_of(model_bytes(graph_message(parts), functions)), {"more than 200000 nodes"});
+  expect_parts(error_of(model_bytes(graph_message(parts), functions)), {"more than 100000 nodes"});
 }
 
 // s = s + s, `trips` times; below: what the body does instead.

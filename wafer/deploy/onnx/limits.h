@@ -21,7 +21,7 @@ struct Limits {
 
   // Of a model that is read or compiled ahead: about a second. What is computed then are sizes and
   // conditions; running it comes later, under limits of its own.
-  static constexpr Limits ahead() { return {200'000, int64_t{16} << 20, int64_t{1} << 22, 5e8}; }
+  static constexpr Limits ahead() { return {100'000, int64_t{16} << 20, int64_t{1} << 22, 5e8}; }
 };
 
 }  // namespace wafer::onnx
