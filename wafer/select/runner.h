@@ -64,7 +64,7 @@ class Gauge {
   // What read last gave, where that was just now, else reads.
   double recent();
   // Whether a time taken is one at full speed.
-  bool full_speed(double seconds) const { return seconds < 1.3 * shortest_ + 5e-6; }
+  bool full_speed(double seconds) const { return seconds < 1.12 * shortest_ + 5e-6; }
   double shortest() const { return shortest_; }
 
   // Calls `work` until it ran at full speed, or patience has ended; at least once.

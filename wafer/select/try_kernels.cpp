@@ -17,7 +17,7 @@ namespace {
 // Two steps are alike when they differ by less than this in their sizes' logarithms.
 constexpr double alike = 0.25;
 // Seconds to wait, in all, for other work on the machine to end.
-constexpr double patience = 2;
+constexpr double patience = 3;
 
 bool is_known(const Calibration& calibration, const Work& work) {
   return std::any_of(calibration.samples.begin(), calibration.samples.end(),
