@@ -42,6 +42,10 @@ bool is_for(data::InputKind kind, const fs::path& path) {
   }
 }
 
+const char* name_of_file(data::InputKind kind) {
+  return kind == data::InputKind::frames ? "WAV file" : "image";
+}
+
 // Files as given, and those of folders in order of name. What lies in a folder and is none for the
 // model goes to `skipped`.
 std::vector<fs::path> list_files(const std::vector<std::string>& arguments, data::InputKind kind,
@@ -60,9 +64,9 @@ std::vector<fs::path> list_files(const std::vector<std::string>& arguments, data
     WAFER_REQUIRE(!inside.empty(), argument, "the folder holds no files");
     size_t before = files.size();
     for (const fs::path& path : inside) (is_for(kind, path) ? files : skipped).push_back(path);
-    WAFER_REQUIRE(files.size() > before, argument, "the folder holds no ",
-                  kind == data::InputKind::frames ? "WAV files" : "images", ", but for example '",
-                  inside[0].filename().string(), "'");
+    WAFER_REQUIRE(files.size() > before, argument, "the folder holds no ", name_of_file(kind),
+                  ", but for example '", inside[0].filename().string(),
+                  "'; give files or a folder of them");
   }
   return files;
 }
@@ -106,10 +110,10 @@ Outcome infer_files(const Arguments& a, models::SavedModel& saved) {
   Outcome outcome;
   outcome.json["results"] = Json::array();
   std::vector<fs::path> skipped;
-  auto files = list_files(a.files, saved.input.description.kind, skipped);
+  data::InputKind kind = saved.input.description.kind;
+  auto files = list_files(a.files, kind, skipped);
   for (const fs::path& path : skipped) {
-    std::cerr << "note: skipped " << path.string() << ", which is no "
-              << (saved.input.description.kind == data::InputKind::frames ? "WAV file" : "image")
+    std::cerr << "note: skipped " << path.string() << ", which is no " << name_of_file(kind)
               << std::endl;
     outcome.json["skipped"].push_back(path.string());
   }

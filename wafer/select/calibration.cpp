@@ -32,7 +32,7 @@ struct Prepared {
 // Something to measure again and again, of which the best counts.
 struct Part {
   std::function<void(double seconds)> measure;
-  double share;             // of the time that is left for all
+  double share;             // of the time for all
   double gauge = HUGE_VAL;  // the shortest that the gauge took around a measurement
 };
 
@@ -43,7 +43,7 @@ class Measurement {
         threads_(threads),
         seconds_(seconds),
         start_(Clock::now()),
-        gauge_(device, threads, HUGE_VAL, 0) {
+        gauge_(device, threads) {
     result_.device = device.info().name + ": " + device.info().description;
     result_.threads = threads;
   }
@@ -55,15 +55,13 @@ class Measurement {
     for (const Graph& graph : calibration_graphs(device_.info().fast_bf16)) prepare(graph, 1);
     // Other work can slow a machine down for seconds: all is measured at two times far apart, and
     // what never was at full speed again, for some seconds more.
-    double end = seconds_;
-    for (int pass = 0; pass < 2; ++pass) {
-      double left = 0, begin = elapsed();
-      for (const Part& part : parts_) left += part.share;
-      double each = std::max((end - begin) / (2 - pass), 0.0) / left;
+    double shares = 0;
+    for (const Part& part : parts_) shares += part.share;
+    for (int passes = 2; passes > 0; --passes) {
+      double each = std::max(seconds_ - elapsed(), 0.0) / passes / shares;
       for (Part& part : parts_) take(part, each * part.share);
     }
-    double last = 3 * seconds_;
-    while (elapsed() < last && disturbed()) {
+    while (elapsed() < 3 * seconds_ && disturbed()) {
       for (Part& part : parts_) {
         if (!gauge_.full_speed(part.gauge)) take(part, 0.05 * seconds_ * part.share);
       }
@@ -78,9 +76,7 @@ class Measurement {
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
   void take(Part& part, double seconds) {
-    double before = gauge_.recent();
-    part.measure(seconds);
-    part.gauge = std::min(part.gauge, std::max(before, gauge_.read()));
+    part.gauge = std::min(part.gauge, gauge_.around([&] { part.measure(seconds); }));
   }
 
   bool disturbed() const {

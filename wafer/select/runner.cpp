@@ -83,7 +83,7 @@ std::vector<double> step_times(Runner& runner, double seconds, int least) {
 
 Gauge::Gauge(Device& device, int threads, double shortest, double patience)
     : runner_(device, device.target().compile(gauge_graph(), {.threads = threads})),
-      shortest_(shortest),
+      shortest_(shortest > 0 ? shortest : HUGE_VAL),
       patience_(patience) {}
 
 double Gauge::read() {
@@ -94,19 +94,17 @@ double Gauge::read() {
   return last_;
 }
 
-double Gauge::recent() {
-  return last_ > 0 && seconds_since(read_at_) < gauge_window ? last_ : read();
+double Gauge::around(const std::function<void()>& work) {
+  bool just_read = last_ > 0 && seconds_since(read_at_) < gauge_window;
+  double before = just_read ? last_ : read();
+  work();
+  return std::max(before, read());
 }
 
 void Gauge::settle(const std::function<void()>& work) {
-  auto at_full_speed = [&] {
-    double before = recent();
-    work();
-    return full_speed(std::max(before, read()));
-  };
-  if (at_full_speed()) return;
+  if (full_speed(around(work))) return;
   auto start = Clock::now();
-  while (seconds_since(start) < patience_ && !at_full_speed()) {
+  while (seconds_since(start) < patience_ && !full_speed(around(work))) {
   }
   patience_ -= seconds_since(start);
 }

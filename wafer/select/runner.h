@@ -55,14 +55,14 @@ std::vector<double> step_times(Runner& runner, double seconds, int least);
 // again for some milliseconds, beside the shortest time that it was ever seen to take.
 class Gauge {
  public:
-  // `shortest`: seconds that it was seen to take before. `patience`: seconds that all calls of
-  // settle together may spend on working again.
-  Gauge(Device& device, int threads, double shortest, double patience);
+  // `shortest`: seconds that it was seen to take before; 0: none. `patience`: seconds that all
+  // calls of settle together may spend on working again.
+  Gauge(Device& device, int threads, double shortest = 0, double patience = 0);
 
   // Takes the product's time, in seconds: the mean of some milliseconds.
   double read();
-  // What read last gave, where that was just now, else reads.
-  double recent();
+  // Calls `work`; the longer of the product's times before and after.
+  double around(const std::function<void()>& work);
   // Whether a time taken is one at full speed.
   bool full_speed(double seconds) const { return seconds < 1.12 * shortest_ + 5e-6; }
   double shortest() const { return shortest_; }

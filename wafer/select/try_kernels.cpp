@@ -54,8 +54,7 @@ class Trial {
   Trial(Device& device, const Calibration& calibration)
       : device_(device),
         calibration_(calibration),
-        gauge_(device, calibration.threads,
-               calibration.gauge_seconds > 0 ? calibration.gauge_seconds : HUGE_VAL, patience) {}
+        gauge_(device, calibration.threads, calibration.gauge_seconds, patience) {}
 
   void observe(const Artifact& artifact) {
     for (const StepInfo& step : artifact.steps) {
