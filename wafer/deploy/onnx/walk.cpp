@@ -66,10 +66,16 @@ bool Walk::known(const Tensor& tensor) const {
   return true;
 }
 
+std::string Walk::work_hint() const {
+  return ahead_ ? "store sizes and conditions as constants, or run the model by wafer infer, which "
+                  "computes them then"
+                : "allow more by the limits of Session::run";
+}
+
 void Walk::check_node_work(const Node& n) const {
   auto refuse = [&](const auto&... what) {
     throw UserError(n.path.empty() ? n.op->name : str(n.op->name, " at ", n.path),
-                    str(what..., ahead_ ? " while the model is read" : ""));
+                    str(what..., ahead_ ? " while the model is read" : ""), {.hint = work_hint()});
   };
   if (n.is(op::while_loop) && limits_.limits_work())
     refuse("a loop whose length is not known would be run");
@@ -96,7 +102,7 @@ std::vector<Tensor> Walk::check_work(const std::vector<Tensor>& tensors) {
     work_ += kNodeWork + one.flops + one.bytes;
     WAFER_REQUIRE(work_ <= limits_.work, n.path.empty() ? n.op->name : n.path, "more than ",
                   limits_.work, " operations would be done",
-                  ahead_ ? " while the model is read" : "");
+                  ahead_ ? " while the model is read; " : "; ", work_hint());
     if (tensor.type().bytes() <= kSmallBytes) small.push_back(tensor);
     for (const Tensor& input : n.inputs) stack.push_back(input);
   }

@@ -64,6 +64,7 @@ class Walk {
   // way.
   std::vector<Tensor> check_work(const std::vector<Tensor>& tensors);
   void check_node_work(const Node& node) const;
+  std::string work_hint() const;
   // Counts the graph's nodes that were made since `serial` for the outputs of `n`; UserError where
   // they take more memory than a file of the model's size may, where it is compiled ahead.
   void count_recorded(const std::vector<Value>& outputs, uint64_t serial, const NodeDef& n);

@@ -168,7 +168,8 @@ std::vector<int64_t> dense_places(const Tensor& indices, const std::vector<int64
 Value convert_sparse(::onnx::SparseTensorProto& sparse, const Source& source,
                      const std::string& label) {
   auto refuse = [&](const std::string& what) {
-    throw UserError(source.where, str(label, ": ", what));
+    throw UserError(source.where, str(label, ": ", what),
+                    {.hint = "store it as a dense initializer"});
   };
   Value values = convert_tensor(*sparse.mutable_values(), source, label);
   Value indices = convert_tensor(*sparse.mutable_indices(), source, label + ", indices");
