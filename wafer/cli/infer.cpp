@@ -65,7 +65,7 @@ std::vector<fs::path> list_files(const std::vector<std::string>& arguments, data
     size_t before = files.size();
     for (const fs::path& path : inside) (is_for(kind, path) ? files : skipped).push_back(path);
     WAFER_REQUIRE(files.size() > before, argument, "the folder holds no ", name_of_file(kind),
-                  ", but for example '", inside[0].filename().string(),
+                  "s, but for example '", inside[0].filename().string(),
                   "'; give files or a folder of them");
   }
   return files;
