@@ -30,6 +30,7 @@ add_library(wafer_cuda_objects OBJECT ${cuda_sources})
 target_include_directories(wafer_cuda_objects SYSTEM PUBLIC "${WAFER_CUDA_INCLUDE}")
 target_compile_definitions(wafer_cuda_objects PRIVATE WAFER_VERSION="${PROJECT_VERSION}")
 target_link_libraries(wafer_cuda_objects PRIVATE wafer wafer_warnings)
+wafer_unite(wafer_cuda_objects)
 add_library(wafer_cuda MODULE)
 target_link_libraries(wafer_cuda PRIVATE wafer_cuda_objects wafer ${CMAKE_DL_LIBS})
 # NVRTC is also searched in the toolkit that this was built with.

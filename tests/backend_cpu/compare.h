@@ -15,6 +15,12 @@ namespace wafer::testing {
 
 using Bytes = std::vector<std::byte>;
 
+constexpr Layout rows = Layout::row_major, last = Layout::channels_last;
+
+inline int64_t pick(RandomStream& random, std::initializer_list<int64_t> choices) {
+  return choices.begin()[random.below(static_cast<uint32_t>(choices.size()))];
+}
+
 // Random values: small whole numbers and halves for floats (whose sums are exact in short chains),
 // any bits that make a small number for integers.
 inline Bytes random_bytes(const Type& type, RandomStream& random) {

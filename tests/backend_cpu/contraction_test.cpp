@@ -10,22 +10,19 @@ namespace wafer {
 namespace {
 using testing::Bytes;
 using testing::compare;
+using testing::last;
+using testing::pick;
+using testing::rows;
 using testing::variable;
 using testing::with_layouts;
-
-constexpr Layout rows = Layout::row_major, last = Layout::channels_last;
 
 struct ConvCase {
   std::vector<int64_t> x, weight;
   ConvAttrs attrs;
 };
 
-int64_t pick(RandomStream& random, std::initializer_list<int64_t> choices) {
-  return choices.begin()[random.below(static_cast<uint32_t>(choices.size()))];
-}
-
 // Odd sizes, uneven padding, groups; small enough for the reference.
-ConvCase random_case(RandomStream& random) {
+ConvCase random_conv_case(RandomStream& random) {
   size_t spatial = 1 + random.below(3);
   int64_t groups = pick(random, {1, 1, 1, 2, 3});
   int64_t in = pick(random, {1, 3, 17, 4}), out = pick(random, {1, 3, 17, 8});
@@ -69,7 +66,7 @@ TEST(CpuContraction, ConvolutionsMatchTheReference) {
   RandomStream random(1);
   for (DType dtype : {DType::f32, DType::f32, DType::bf16, DType::f16, DType::f64}) {
     for (int trial = 0; trial < 8; ++trial) {
-      ConvCase c = random_case(random);
+      ConvCase c = random_conv_case(random);
       for (Layout layout : {rows, last}) {
         ConvNodes nodes = nodes_of(c, dtype, layout);
         compare(nodes.forward, random, 4);
@@ -100,7 +97,7 @@ TEST(CpuContraction, OwnConvolutionsMatchTheReference) {
   };
   for (DType dtype : {DType::f32, DType::f32, DType::bf16, DType::f16}) {
     for (int trial = 0; trial < 20; ++trial) {
-      ConvCase c = random_case(random);
+      ConvCase c = random_conv_case(random);
       ConvNodes nodes = nodes_of(c, dtype, trial % 2 ? rows : last);
       check(nodes.forward, [](const auto& p, auto& k) { return cpu::own::make_conv(p, {}, k); });
       check(nodes.input_gradient,

@@ -14,10 +14,10 @@ namespace {
 using testing::Bytes;
 using testing::bytes_of;
 using testing::compare;
+using testing::last;
+using testing::rows;
 using testing::variable;
 using testing::with_layouts;
-
-constexpr Layout rows = Layout::row_major, last = Layout::channels_last;
 
 std::vector<int64_t> random_sizes(RandomStream& random, int rank) {
   std::vector<int64_t> sizes;

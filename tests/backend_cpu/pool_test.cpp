@@ -8,14 +8,11 @@ namespace wafer {
 namespace {
 using testing::Bytes;
 using testing::compare;
+using testing::last;
+using testing::pick;
+using testing::rows;
 using testing::variable;
 using testing::with_layouts;
-
-constexpr Layout rows = Layout::row_major, last = Layout::channels_last;
-
-int64_t pick(RandomStream& random, std::initializer_list<int64_t> choices) {
-  return choices.begin()[random.below(static_cast<uint32_t>(choices.size()))];
-}
 
 PoolGradientAttrs gradient_attrs(const PoolAttrs& a, const Shape& shape) {
   return {a.kernel, a.stride, a.padding_low, a.padding_high, a.dilation, a.count_padding, shape};
@@ -25,7 +22,7 @@ struct PoolCase {
   std::vector<int64_t> x;
   PoolAttrs attrs;
 };
-PoolCase random_case(RandomStream& random) {
+PoolCase random_pool_case(RandomStream& random) {
   size_t spatial = 1 + random.below(3);
   PoolCase c;
   c.x = {pick(random, {1, 7}), pick(random, {1, 3, 17, 32, 64})};
@@ -58,7 +55,7 @@ TEST(CpuPool, MatchesTheReference) {
   RandomStream random(1);
   for (DType dtype : {DType::f32, DType::f32, DType::bf16, DType::f16, DType::f64}) {
     for (int trial = 0; trial < 8; ++trial) {
-      PoolCase c = random_case(random);
+      PoolCase c = random_pool_case(random);
       int64_t window = 1;
       for (int64_t k : c.attrs.kernel) window *= k;
       for (Layout layout : {rows, last}) {

@@ -114,41 +114,41 @@ TEST_F(OnnxLargeInput, SequencesInARowAreRefused) {
 }
 
 // y = Relu(x), to which a test adds what is many.
-GraphParts plain() {
+GraphParts plain_large() {
   GraphParts parts = chain("Relu", 1);
   parts.outputs = {info_message("n0", {-1, 2})};
   return parts;
 }
 
 TEST_F(OnnxLargeInput, WhatIsSmallInAFileIsCountedBeforeItIsRead) {
-  GraphParts parts = plain();
+  GraphParts parts = plain_large();
   parts.nodes.assign(1000000, Message());
   expect_words(error_of(parts, "empty nodes"), {"1,000,000 nodes"});
-  parts = plain();
+  parts = plain_large();
   parts.nodes.push_back(node_message("Sum", std::vector<std::string>(2000000, ""), {"y"}));
   expect_words(error_of(parts, "empty names"), {"2,000,0", "names and texts"});
-  parts = plain();
+  parts = plain_large();
   parts.nodes.push_back(node_message("Sum", std::vector<std::string>(200000, "x"), {"y"}));
   expect_words(error_of(parts, "inputs of a node"), {"model.onnx", "200,0"});
   std::vector<std::string> names;
   for (int i = 0; i < 100000; ++i) names.push_back(str("o", i));
-  parts = plain();
+  parts = plain_large();
   parts.inputs = {info_message("x", {100000, 2})};
   parts.nodes.push_back(node_message("Split", {"x"}, names));
   expect_words(error_of(parts, "outputs of a node", 13), {"model.onnx", "100,0"});
-  parts = plain();
+  parts = plain_large();
   for (int i = 0; i < 200000; ++i) parts.initializers.push_back(tensor_message(names[0], {1}, {1}));
   expect_words(error_of(parts, "initializers"), {"at most", "raw_data"});
-  parts = plain();
+  parts = plain_large();
   for (int i = 0; i < 200000; ++i) parts.inputs.push_back(info_message(str("i", i), {2}));
   expect_words(error_of(parts, "inputs of the graph"), {"at most"});
   // 64-bit integers of a byte each: of an attribute, a tensor's data and its dimensions.
   std::string ones(6000000, '\1');
-  parts = plain();
+  parts = plain_large();
   parts.nodes.push_back(
       node_message("Relu", {"x"}, {"y"}, {Message().text(1, "axes").text(8, ones).number(20, 7)}));
   expect_words(error_of(parts, "integers of an attribute"), {"6,000,00", "raw data"});
-  parts = plain();
+  parts = plain_large();
   parts.initializers = {Message().number(1, 5999999).number(2, 7).text(8, "t").text(7, ones)};
   expect_words(error_of(parts, "integers of a tensor"), {"6,000,00", "raw data"});
   parts.initializers[0] = Message().number(1, 1 << 30).number(2, 7).text(8, "t").text(7, ones);

@@ -20,7 +20,8 @@ Bytes make(std::string header, size_t data, uint8_t version = 1) {
   return bytes;
 }
 
-void expect_refused(const std::string& header, size_t data, const std::vector<std::string>& parts) {
+void expect_npy_refused(const std::string& header, size_t data,
+                        const std::vector<std::string>& parts) {
   expect_user_error([&] { parse_npy(make(header, data), "a.npy"); }, parts);
 }
 
@@ -62,25 +63,27 @@ TEST(Npy, EveryCutOfAFileIsRefused) {
 TEST(Npy, FaultsAreNamed) {
   expect_user_error([] { parse_npy(Bytes(20), "a.npy"); }, {"a.npy", "not an .npy file"});
   expect_user_error([] { parse_npy(make("{}", 0, 9), "a.npy"); }, {"version 9.0"});
-  expect_refused("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", 8,
-                 {"'|O'", "save numbers"});
-  expect_refused("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }", 4,
-                 {"'>f4'", "newbyteorder"});
-  expect_refused("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", 4,
-                 {"records"});
-  expect_refused("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }", 16,
-                 {"Fortran", "ascontiguousarray"});
-  expect_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", 4, {"dimension"});
-  expect_refused(
+  expect_npy_refused("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", 8,
+                     {"'|O'", "save numbers"});
+  expect_npy_refused("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }", 4,
+                     {"'>f4'", "newbyteorder"});
+  expect_npy_refused("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", 4,
+                     {"records"});
+  expect_npy_refused("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }", 16,
+                     {"Fortran", "ascontiguousarray"});
+  expect_npy_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", 4,
+                     {"dimension"});
+  expect_npy_refused(
       "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999, 9999999999999), }", 4,
       {"too large"});
-  expect_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", 4,
-                 {"cut short", "4 bytes", "expected 8"});
-  expect_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", 5,
-                 {"belong to no array"});
-  expect_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 1}", 4, {"key 'x'"});
-  expect_refused("{'descr': '<f4', 'fortran_order': False, }", 4, {"missing"});
-  expect_refused("{'descr': '<f4", 4, {"does not end"});
+  expect_npy_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", 4,
+                     {"cut short", "4 bytes", "expected 8"});
+  expect_npy_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", 5,
+                     {"belong to no array"});
+  expect_npy_refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 1}", 4,
+                     {"key 'x'"});
+  expect_npy_refused("{'descr': '<f4', 'fortran_order': False, }", 4, {"missing"});
+  expect_npy_refused("{'descr': '<f4", 4, {"does not end"});
 }
 
 TEST(Npz, ArraysComeByName) {

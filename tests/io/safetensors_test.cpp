@@ -10,7 +10,7 @@ using wafer::testing::append_little;
 using wafer::testing::expect_user_error;
 using wafer::testing::TemporaryFolder;
 
-Bytes make(const std::string& header, size_t data) {
+Bytes safetensors_bytes(const std::string& header, size_t data) {
   Bytes bytes;
   append_little<uint64_t>(bytes, header.size());
   append(bytes, as_bytes(header));
@@ -18,8 +18,10 @@ Bytes make(const std::string& header, size_t data) {
   return bytes;
 }
 
-void expect_refused(const std::string& header, size_t data, const std::vector<std::string>& parts) {
-  expect_user_error([&] { parse_safetensors(make(header, data), "m.safetensors"); }, parts);
+void expect_safetensors_refused(const std::string& header, size_t data,
+                                const std::vector<std::string>& parts) {
+  expect_user_error([&] { parse_safetensors(safetensors_bytes(header, data), "m.safetensors"); },
+                    parts);
 }
 
 TEST(Safetensors, WrittenTensorsAreReadBack) {
@@ -63,7 +65,7 @@ TEST(Safetensors, EmptySetOfTensorsIsLegal) {
 }
 
 TEST(Safetensors, EveryCutOfAFileIsRefused) {
-  Bytes whole = make(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8);
+  Bytes whole = safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8);
   EXPECT_EQ(parse_safetensors(whole, "m").entries.size(), 1u);
   for (size_t size = 0; size < whole.size(); ++size) {
     EXPECT_THROW(parse_safetensors(ByteView(whole).first(size), "m"), UserError) << size;
@@ -71,8 +73,8 @@ TEST(Safetensors, EveryCutOfAFileIsRefused) {
 }
 
 TEST(Safetensors, EveryFlippedByteOfTheHeaderIsReadOrRefusedCleanly) {
-  Bytes whole =
-      make(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"k":"v"}})", 8);
+  Bytes whole = safetensors_bytes(
+      R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"k":"v"}})", 8);
   for (size_t i = 0; i + 8 < whole.size(); ++i) {
     for (int bit = 0; bit < 8; ++bit) {
       Bytes damaged = whole;
@@ -91,40 +93,44 @@ TEST(Safetensors, HeaderFaultsAreNamed) {
   append_little<uint64_t>(huge, 100'000'001);
   expect_user_error([&] { parse_safetensors(huge, "m"); },
                     {"header's length", "100000001", "100000000"});
-  expect_refused("[1]", 0, {"does not start with '{'"});
-  expect_refused("{\"a\":", 0, {"not valid JSON"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-                 R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-                 4, {"'a' twice"});
-  expect_refused(R"({"a":[[[[1]]]]})", 0, {"nested too deep"});
-  expect_refused(R"({"__metadata__":{"k":1}})", 0, {"__metadata__", "'k'", "not a string"});
-  expect_refused(R"({"a":3})", 0, {"tensor 'a'"});
+  expect_safetensors_refused("[1]", 0, {"does not start with '{'"});
+  expect_safetensors_refused("{\"a\":", 0, {"not valid JSON"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                             R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+                             4, {"'a' twice"});
+  expect_safetensors_refused(R"({"a":[[[[1]]]]})", 0, {"nested too deep"});
+  expect_safetensors_refused(R"({"__metadata__":{"k":1}})", 0,
+                             {"__metadata__", "'k'", "not a string"});
+  expect_safetensors_refused(R"({"a":3})", 0, {"tensor 'a'"});
 }
 
 TEST(Safetensors, TensorFaultsAreNamed) {
-  expect_refused(R"({"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}})", 4,
-                 {"'a'", "unknown dtype 'F33'"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[1]}})", 4, {"'a'", "lacks", "data_offsets"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4,
-                 {"unknown field 'x'"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4,
-                 {"whole number", "-1"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}})", 4,
-                 {"whole number"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", 4,
-                 {"too large"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4,
-                 {"4 bytes", "expected 8"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 4,
-                 {"outside the file", "[4,8]"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", 4,
-                 {"outside the file"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, {"'a'", "hole"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-                 R"("b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})",
-                 6, {"'b'", "overlaps"});
-  expect_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 9,
-                 {"belong to no tensor", "5 bytes"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}})", 4,
+                             {"'a'", "unknown dtype 'F33'"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[1]}})", 4,
+                             {"'a'", "lacks", "data_offsets"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4,
+                             {"unknown field 'x'"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4,
+                             {"whole number", "-1"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}})", 4,
+                             {"whole number"});
+  expect_safetensors_refused(
+      R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", 4,
+      {"too large"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4,
+                             {"4 bytes", "expected 8"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 4,
+                             {"outside the file", "[4,8]"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", 4,
+                             {"outside the file"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8,
+                             {"'a'", "hole"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                             R"("b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})",
+                             6, {"'b'", "overlaps"});
+  expect_safetensors_refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 9,
+                             {"belong to no tensor", "5 bytes"});
 }
 
 }  // namespace

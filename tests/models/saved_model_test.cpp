@@ -27,7 +27,7 @@ using wafer::testing_nn::contains;
 using wafer::testing_nn::message;
 
 namespace {
-data::Description images(std::vector<int64_t> shape) {
+data::Description described_images(std::vector<int64_t> shape) {
   data::Description about;
   about.name = "drawn";
   about.shape = std::move(shape);
@@ -35,13 +35,13 @@ data::Description images(std::vector<int64_t> shape) {
   return about;
 }
 data::Description frames() {
-  data::Description about = images({6, 5});
+  data::Description about = described_images({6, 5});
   about.kind = data::InputKind::frames;
   about.stored = DType::f32;
   return about;
 }
 data::Description text(data::Task task) {
-  data::Description about = images({7});
+  data::Description about = described_images({7});
   about.kind = data::InputKind::tokens;
   about.task = task;
   return about;
@@ -79,9 +79,9 @@ struct Case {
 
 std::vector<Case> cases() {
   std::vector<Case> all = {
-      {"mlp", images({1, 4, 4}), {{"hidden", "8"}, {"dropout", "0.5"}}},
-      {"cnn", images({3, 8, 8}), {{"conv1", "4"}, {"conv2", "5"}, {"hidden", "8"}}},
-      {toml_text, images({2, 6, 6}), {}},
+      {"mlp", described_images({1, 4, 4}), {{"hidden", "8"}, {"dropout", "0.5"}}},
+      {"cnn", described_images({3, 8, 8}), {{"conv1", "4"}, {"conv2", "5"}, {"hidden", "8"}}},
+      {toml_text, described_images({2, 6, 6}), {}},
       {"transformer",
        text(data::Task::next_token),
        {{"width", "8"}, {"heads", "2"}, {"layers", "1"}, {"feedforward", "16"}}}};
@@ -173,7 +173,7 @@ struct Unheard : nn::UnaryModule {
 
 TEST(SavedModel, NeedsNoNameThatIsKnownHere) {
   TemporaryFolder folder;
-  data::Description about = images({40});
+  data::Description about = described_images({40});
   about.kind = data::InputKind::features;
   about.stored = DType::f32;
   models::Model model;
@@ -189,8 +189,9 @@ TEST(SavedModel, NeedsNoNameThatIsKnownHere) {
   // Layers keep their paths, and errors of shapes stay errors.
   auto& graph = dynamic_cast<nn::GraphModule&>(*loaded.model.module).graph();
   EXPECT_TRUE(contains(print(graph), "unheard.fc"));
-  EXPECT_TRUE(contains(message([&] { (*loaded.model.module)(some_input(images({39}), 2)); }),
-                       "f32[batchx40]"));
+  EXPECT_TRUE(
+      contains(message([&] { (*loaded.model.module)(some_input(described_images({39}), 2)); }),
+               "f32[batchx40]"));
 }
 
 // A saved mlp, and the same with changed metadata.

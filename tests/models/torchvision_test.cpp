@@ -22,7 +22,7 @@ std::string text_of(const nn::Slot& slot) {
   return text;
 }
 
-class Torchvision : public testing::TestWithParam<std::string> {};
+class Torchvision : public ::testing::TestWithParam<std::string> {};
 
 std::vector<std::string> families() {
   std::vector<std::string> names;
@@ -60,7 +60,7 @@ TEST_P(Torchvision, Outputs) {
   testing_models::check_outputs(folder / (GetParam() + ".json"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Torchvision, testing::ValuesIn(families()),
+INSTANTIATE_TEST_SUITE_P(Models, Torchvision, ::testing::ValuesIn(families()),
                          [](const auto& info) { return info.param; });
 
 namespace {

@@ -6,7 +6,7 @@ namespace wafer::op_tests {
 
 namespace {
 // Of the data's size: keeps f16 away from division by almost nothing.
-constexpr double epsilon = 0.1;
+constexpr double norm_epsilon = 0.1;
 }  // namespace
 
 std::vector<OpCase> norm_cases() {
@@ -27,12 +27,12 @@ std::vector<OpCase> norm_cases() {
     Sizes channels = {sizes[1]};
     std::vector<Input> inputs = {{sizes}, {channels, 0.5, 2}, {channels}};
     Build norm = [](const Tensors& in) -> Tensors {
-      BatchNormResult r = batch_norm(in[0], in[1], in[2], epsilon);
+      BatchNormResult r = batch_norm(in[0], in[1], in[2], norm_epsilon);
       return {r.y, r.mean, r.variance, r.unbiased_variance};
     };
     add("batch_norm", text(sizes), inputs, norm);
     add("batch_norm", text(sizes) + " without weight", {{sizes}},
-        [](const Tensors& in) -> Tensors { return {batch_norm(in[0], {}, {}, epsilon).y}; });
+        [](const Tensors& in) -> Tensors { return {batch_norm(in[0], {}, {}, norm_epsilon).y}; });
     inputs.push_back({sizes});
     add("batch_norm_gradient", text(sizes), inputs, [norm](const Tensors& in) -> Tensors {
       return grad(Tensors{norm(in)[0]}, {in[3]}, {in[0], in[1], in[2]});
@@ -40,12 +40,12 @@ std::vector<OpCase> norm_cases() {
     add("batch_norm_inference", text(sizes),
         {{sizes}, {channels}, {channels, 0.5, 2}, {channels, 0.5, 2}, {channels}},
         [](const Tensors& in) -> Tensors {
-          return {batch_norm_inference(in[0], in[1], in[2], in[3], in[4], epsilon)};
+          return {batch_norm_inference(in[0], in[1], in[2], in[3], in[4], norm_epsilon)};
         });
     if (sizes[1] > 0 && sizes[1] % 2 == 0) {
       add("layer_norm", "group_norm " + text(sizes), {{sizes}, {channels, 0.5, 2}, {channels}},
           [](const Tensors& in) -> Tensors {
-            return {group_norm(in[0], 2, in[1], in[2], epsilon)};
+            return {group_norm(in[0], 2, in[1], in[2], norm_epsilon)};
           });
     }
   }
@@ -58,16 +58,16 @@ std::vector<OpCase> norm_cases() {
     std::string name = text(sizes) + " over " + text(last);
     std::vector<Input> both = {{sizes}, {last, 0.5, 2}, {last}}, one = {{sizes}, {last, 0.5, 2}};
     Build layer = [last = last](const Tensors& in) -> Tensors {
-      return {layer_norm(in[0], last, in[1], in[2], epsilon)};
+      return {layer_norm(in[0], last, in[1], in[2], norm_epsilon)};
     };
     Build plain = [last = last](const Tensors& in) -> Tensors {
-      return {layer_norm(in[0], last, {}, {}, epsilon)};
+      return {layer_norm(in[0], last, {}, {}, norm_epsilon)};
     };
     Build rms = [last = last](const Tensors& in) -> Tensors {
-      return {rms_norm(in[0], last, in[1], epsilon)};
+      return {rms_norm(in[0], last, in[1], norm_epsilon)};
     };
     Build plain_rms = [last = last](const Tensors& in) -> Tensors {
-      return {rms_norm(in[0], last, {}, epsilon)};
+      return {rms_norm(in[0], last, {}, norm_epsilon)};
     };
     add("layer_norm", name, both, layer);
     add("layer_norm", name + " without weight", {{sizes}}, plain);

@@ -11,7 +11,7 @@
 namespace wafer::op_tests {
 namespace {
 
-std::vector<std::string> op_names() {
+std::vector<std::string> exported_names() {
   std::vector<std::string> names;
   for (const onnx::ExportedOp& each : onnx::exported_ops()) names.push_back(each.op);
   return names;
@@ -62,7 +62,7 @@ TEST_P(Export, RoundTrips) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Export, testing::ValuesIn(op_names()),
+INSTANTIATE_TEST_SUITE_P(All, Export, testing::ValuesIn(exported_names()),
                          [](const auto& info) { return info.param; });
 
 TEST(ExportedOps, AreAllButTheRandomOnes) {

@@ -23,10 +23,10 @@ namespace wafer::op_tests {
 
 namespace {
 using Tensors = std::vector<Tensor>;
-using Cases = std::vector<OpCase>;
+using PerfCases = std::vector<OpCase>;
 const Sizes million = {1024, 1024};
 
-void row(Cases& cases, const char* op, const char* name, std::vector<Input> inputs, Build build,
+void row(PerfCases& cases, const char* op, const char* name, std::vector<Input> inputs, Build build,
          DType dtype = DType::f32) {
   cases.push_back({op, name, std::move(inputs), std::move(build), only(dtype)});
 }
@@ -35,7 +35,7 @@ Input indices(Sizes sizes, double limit) {
   return {std::move(sizes), 0, limit, Fill::index, DType::i64};
 }
 
-void add_elementwise(Cases& cases) {
+void add_elementwise(PerfCases& cases) {
   using Unary = Tensor (*)(const Tensor&);
   struct One {
     const char* op;
@@ -79,7 +79,7 @@ void add_elementwise(Cases& cases) {
       [](const Tensors& in) -> Tensors { return {where(in[0], in[1], in[2])}; });
 }
 
-void add_shapes(Cases& cases) {
+void add_shapes(PerfCases& cases) {
   // A reshape alone is a view: this one meets a transpose.
   row(cases, "reshape", "of a transpose of 1024x1024", {{million}},
       [](const Tensors& in) -> Tensors {
@@ -126,7 +126,7 @@ void add_shapes(Cases& cases) {
       });
 }
 
-void add_reductions(Cases& cases) {
+void add_reductions(PerfCases& cases) {
   using Reduce = Tensor (*)(const Tensor&, const Axes&, bool);
   for (const auto& [op, build] :
        std::vector<std::pair<const char*, Reduce>>{{"reduce_sum", reduce_sum},
@@ -146,7 +146,7 @@ void add_reductions(Cases& cases) {
       [](const Tensors& in) -> Tensors { return {cumsum(in[0], 1)}; });
 }
 
-void add_contractions(Cases& cases) {
+void add_contractions(PerfCases& cases) {
   row(cases, "matmul", "512x512 by 512x512", {{{512, 512}}, {{512, 512}}},
       [](const Tensors& in) -> Tensors { return {matmul(in[0], in[1])}; });
   row(cases, "matmul", "linear 64x3136 by 512x3136", {{{64, 3136}}, {{512, 3136}}},
@@ -179,14 +179,14 @@ Build gradient_of(Build build) {
 }
 
 // The op on its inputs, and its gradient's op with the output's gradient behind them.
-void add_both(Cases& cases, const char* op, const char* gradient, const char* name,
+void add_both(PerfCases& cases, const char* op, const char* gradient, const char* name,
               std::vector<Input> inputs, Sizes output, const Build& build) {
   row(cases, op, name, inputs, build);
   inputs.push_back({std::move(output)});
   row(cases, gradient, name, inputs, gradient_of(build));
 }
 
-void add_pools_and_norms(Cases& cases) {
+void add_pools_and_norms(PerfCases& cases) {
   const Sizes image = {64, 32, 32, 32}, pooled = {64, 32, 16, 16}, channels = {32};
   add_both(cases, "max_pool", "max_pool_gradient", "64x32x32x32 by 2", {{image}}, pooled,
            [](const Tensors& in) -> Tensors { return {max_pool2d(in[0], 2)}; });
@@ -218,7 +218,7 @@ void add_pools_and_norms(Cases& cases) {
       [loss](const Tensors& in) -> Tensors { return grad(loss(in)[0], {in[0]}); });
 }
 
-void add_indices(Cases& cases) {
+void add_indices(PerfCases& cases) {
   row(cases, "iota", "1M elements", {},
       [](const Tensors&) -> Tensors { return {iota(Shape(million), 1, DType::f32)}; });
   row(cases, "gather", "4096 of 10000x128", {{{10000, 128}}, indices({4096}, 10000)},
@@ -240,7 +240,7 @@ void add_indices(Cases& cases) {
       [](const Tensors&) -> Tensors { return {random_normal(Shape(million))}; });
 }
 
-void add_control_flow(Cases& cases) {
+void add_control_flow(PerfCases& cases) {
   row(cases, "scan", "64 steps of 64x256", {{{64, 256}}, {{64, 64, 256}}},
       [](const Tensors& in) -> Tensors {
         return scan(
@@ -266,7 +266,7 @@ void add_control_flow(Cases& cases) {
       });
 }
 
-void add_sequences(Cases& cases) {
+void add_sequences(PerfCases& cases) {
   const Sizes heads = {16, 8, 128, 32};
   row(cases, "scaled_dot_product_attention", "16x8 heads, 128 of width 32",
       {{heads}, {heads}, {heads}}, [](const Tensors& in) -> Tensors {
@@ -301,7 +301,7 @@ void add_sequences(Cases& cases) {
 }  // namespace
 
 std::vector<OpCase> perf_cases() {
-  Cases cases;
+  PerfCases cases;
   add_elementwise(cases);
   add_shapes(cases);
   add_reductions(cases);

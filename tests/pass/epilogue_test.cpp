@@ -14,12 +14,6 @@ Tensor input(DType dtype, const Shape& shape, const char* name = "x") {
   return make_input({dtype, shape}, name);
 }
 
-size_t count(const Graph& graph, const OpDef& op) {
-  size_t result = 0;
-  for (const Node* node : topological_order(graph)) result += node->is(op);
-  return result;
-}
-
 // The first output of a node that some other node reads.
 Tensor handle_of(const Graph& graph, const Node& wanted) {
   for (const Node* node : topological_order(graph)) {
@@ -79,7 +73,7 @@ TEST(Epilogue, ProductsOfSeveralDimensionsKeepTheirShape) {
   verify(fused);
   EXPECT_EQ(group_of(fused).residual, 3) << print(fused);
   EXPECT_EQ(fused.outputs[0].shape(), (Shape{2, 5, 17}));
-  Values inputs = random_values(graph, 5);
+  GraphValues inputs = random_values(graph, 5);
   expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "3-d");
 }
 
@@ -99,7 +93,7 @@ TEST(Epilogue, AgreesWithTheReference) {
         Tensor z = linear(flatten(y, 1), flat_w, parts & 1 ? c : Tensor());
         if (parts & 4) z = relu(z);
         Graph graph{{x, w, b, r, flat_w, c}, {y * 1.5, z}, {}};
-        Values inputs = random_values(graph, ++seed);
+        GraphValues inputs = random_values(graph, ++seed);
         std::string what = str(channels, " channels, batch ", batch, ", parts ", parts);
         expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5,
                     what);
@@ -127,9 +121,9 @@ TEST(Pool, MasksAndSumsOfGradientsGoToTheSource) {
             !node->is(op::reduce_sum) || !node->inputs[0].node().is(op::max_pool_gradient);
         EXPECT_TRUE(behind && at_source) << print(moved);
       }
-      Values inputs = random_values(graph, static_cast<uint64_t>(kernel));
+      GraphValues inputs = random_values(graph, static_cast<uint64_t>(kernel));
       // The reference runs the same passes; before them the graph is run op by op.
-      Values plain;
+      GraphValues plain;
       {
         Graph kept = graph;
         for (const Node* node : topological_order(graph)) {

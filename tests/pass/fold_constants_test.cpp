@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "tests/pass/graphs.h"
 #include "wafer/op/create.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/index.h"
@@ -14,16 +15,8 @@
 namespace wafer {
 namespace {
 
-size_t count_ops(const Graph& graph) {
-  size_t count = 0;
-  for (const Node* node : topological_order(graph))
-    count += !node->is(op::input) && !node->is(op::constant);
-  return count;
-}
-
-Tensor f32(const Shape& shape) {
-  return make_input({DType::f32, shape}, "x");
-}
+using testing::count;
+using testing::f32;
 
 TEST(FoldConstants, AMaskOfPositionsBecomesATable) {
   Tensor x = f32(Shape{5, 5});
@@ -52,7 +45,7 @@ TEST(FoldConstants, ABroadcastIsNotMadeRealButWhatItRepeatsIs) {
   Tensor row = sqrt(cast(arange(8), DType::f32));
   Graph graph{{x}, {x + broadcast_to(row, Shape{64, 8})}, {}};
   Graph folded = fold_constants(graph);
-  EXPECT_EQ(count_ops(folded), 2u) << print(folded);  // add, broadcast_to
+  EXPECT_EQ(count(folded), 2u) << print(folded);  // add, broadcast_to
   Tensor repeated = folded.outputs[0].node().inputs[1];
   ASSERT_TRUE(repeated.node().is(op::broadcast_to)) << print(folded);
   ASSERT_TRUE(repeated.node().inputs[0].node().is(op::constant));
@@ -72,7 +65,7 @@ TEST(FoldConstants, LargeValuesAndPlainIotaStay) {
 TEST(FoldConstants, AnOutputMadeOfTablesIsFolded) {
   Graph graph{{}, {arange(4) * arange(4)}, {}};
   Graph folded = fold_constants(graph);
-  EXPECT_EQ(count_ops(folded), 0u);
+  EXPECT_EQ(count(folded), 0u);
   auto values = static_cast<const int64_t*>(folded.outputs[0].storage()->data());
   EXPECT_EQ((std::vector<int64_t>(values, values + 4)), (std::vector<int64_t>{0, 1, 4, 9}));
   EXPECT_EQ((arange(4) * arange(4)).data<int64_t>(), (std::vector<int64_t>{0, 1, 4, 9}));

@@ -8,12 +8,6 @@ namespace wafer {
 namespace {
 using namespace testing;
 
-size_t count(const Graph& graph, const OpDef& op) {
-  size_t result = 0;
-  for (const Node* node : topological_order(graph)) result += node->is(op);
-  return result;
-}
-
 // Two convolutions with batch norm, one with a bias too, a residual sum and a linear layer. Inputs:
 // the weights, then x [batch, channels, 6, 6].
 Graph residual_block(int64_t batch, int64_t channels) {
@@ -45,7 +39,7 @@ TEST(Freeze, BatchNormsGoIntoConvolutionsAndWeightsBecomeConstants) {
   EXPECT_EQ(count(fold_batch_norms(graph), op::batch_norm_inference), 0u);
   for (const char* name : {"cpu", "reference"}) {
     auto on = device(name);
-    Values inputs = random_values(graph, 1);
+    GraphValues inputs = random_values(graph, 1);
     auto memory = on_device(*on, graph, inputs);
     memory.pop_back();
     Graph frozen = freeze(graph, memory, *on);
@@ -71,17 +65,17 @@ TEST(Freeze, AgreesWithTheReference) {
   for (int64_t channels : {1, 3, 17}) {
     for (int64_t batch : {1, 7, 64}) {
       Graph graph = residual_block(batch, channels);
-      Values inputs = random_values(graph, ++seed);
+      GraphValues inputs = random_values(graph, ++seed);
       for (size_t i : {6u, 10u}) {  // variances
         for (double& value : inputs[i]) value = 0.5 + std::abs(value);
       }
-      Values expected = run_graph(graph, inputs, "reference");
+      GraphValues expected = run_graph(graph, inputs, "reference");
       for (Precision precision : {Precision::f32, Precision::bf16}) {
         auto on = device("cpu");
         auto memory = on_device(*on, graph, inputs);
         memory.pop_back();
         Graph frozen = freeze(graph, memory, *on, precision);
-        Values got = run_graph(frozen, {inputs.back()}, "cpu");
+        GraphValues got = run_graph(frozen, {inputs.back()}, "cpu");
         expect_near(got, expected, precision == Precision::f32 ? 1e-5 : 0.03,
                     str(channels, " channels, batch ", batch, ", ", name(precision)));
       }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/kernel/helpers.h"
+#include "tests/pass/graphs.h"
 #include "wafer/op/activation.h"
 #include "wafer/op/layout.h"
 #include "wafer/op/matmul.h"
@@ -11,18 +12,6 @@ namespace wafer {
 namespace {
 
 using namespace wafer::testing;
-
-size_t count_ops(const Graph& graph, const OpDef& op) {
-  size_t count = 0;
-  for (const Node* node : topological_order(graph)) count += node->is(op);
-  return count;
-}
-size_t count_nodes(const Graph& graph) {
-  size_t count = 0;
-  for (const Node* node : topological_order(graph))
-    count += !node->is(op::input) && !node->is(op::constant);
-  return count;
-}
 
 // The graph with every `fused` node replaced by its content.
 Graph unfused(const Graph& graph) {
@@ -34,10 +23,6 @@ Graph unfused(const Graph& graph) {
                  });
 }
 
-Tensor f32(const Shape& shape, const char* name = "x") {
-  return make_input({DType::f32, shape}, name);
-}
-
 TEST(Fuse, AdamIsOneNodeWithThreeOutputs) {
   Shape shape{512, 10};
   Tensor p = f32(shape, "p"), g = f32(shape, "g"), m = f32(shape, "m"), v = f32(shape, "v");
@@ -47,7 +32,7 @@ TEST(Fuse, AdamIsOneNodeWithThreeOutputs) {
   Graph graph{{p, g, m, v, rate}, {p2, m2, v2}, {0, 2, 3}};
   Graph result = fuse_elementwise(graph);
   verify(result);
-  EXPECT_EQ(count_nodes(result), 1u) << print(result);
+  EXPECT_EQ(count(result), 1u) << print(result);
   EXPECT_EQ(result.outputs[0].node().outputs.size(), 3u);
   EXPECT_EQ(result.outputs[0].node().inputs.size(), 5u);
   EXPECT_EQ(result.alias, graph.alias);
@@ -60,8 +45,8 @@ TEST(Fuse, ReluAndItsMaskStayApartAcrossAMatmul) {
   Tensor g = where(greater(y, 0.0), z * 2.0, scalar_like(z, 0));
   Graph result = fuse_elementwise({{x, w, b}, {g}, {}});
   verify(result);
-  EXPECT_EQ(count_ops(result, op::fused), 2u) << print(result);
-  EXPECT_EQ(count_nodes(result), 3u) << print(result);
+  EXPECT_EQ(count(result, op::fused), 2u) << print(result);
+  EXPECT_EQ(count(result), 3u) << print(result);
 }
 
 // What the gradient needs of the forward value is made again from it, not kept.
@@ -74,7 +59,7 @@ TEST(Fuse, PartsOfTheGradientAreMadeWhereTheyAreUsed) {
   Tensor slope = (erf(scaled) + 1.0) * 0.5 + h * exp(neg(scaled * scaled)) * 0.3989;
   Graph result = fuse_elementwise({{x, w, b}, {z * slope}, {}});
   verify(result);
-  ASSERT_EQ(count_nodes(result), 3u) << print(result);
+  ASSERT_EQ(count(result), 3u) << print(result);
   const Node& last = result.outputs[0].node();
   ASSERT_TRUE(last.is(op::fused));
   EXPECT_EQ(last.inputs.size(), 2u) << print(result);
@@ -91,15 +76,15 @@ TEST(Fuse, AValueThatAnotherOpReadsBecomesAnOutput) {
   Tensor y = e * 2.0 + x;
   Graph result = fuse_elementwise({{x, w}, {z, y}, {}});
   verify(result);
-  EXPECT_EQ(count_nodes(result), 2u) << print(result);
-  EXPECT_EQ(count_ops(result, op::matmul), 1u);
+  EXPECT_EQ(count(result), 2u) << print(result);
+  EXPECT_EQ(count(result, op::matmul), 1u);
 }
 
 TEST(Fuse, BroadcastsAreFreeEvenForOneOp) {
   Tensor x = f32({8, 16}), b = f32({8}, "b");
   Tensor y = x + broadcast_to(reshape(b, Shape{8, 1}), Shape{8, 16});
   Graph result = fuse_elementwise({{x, b}, {y}, {}});
-  EXPECT_EQ(count_nodes(result), 1u) << print(result);
+  EXPECT_EQ(count(result), 1u) << print(result);
   EXPECT_EQ(result.outputs[0].node().inputs[1], b);
 }
 
@@ -114,8 +99,8 @@ TEST(Fuse, LayoutsAreNotMixed) {
   Tensor d = c * 2.0;
   Graph result = fuse_elementwise({{x}, {d}, {}});
   verify(result);
-  EXPECT_EQ(count_ops(result, op::fused), 2u) << print(result);
-  EXPECT_EQ(count_ops(result, op::reorder), 1u);
+  EXPECT_EQ(count(result, op::fused), 2u) << print(result);
+  EXPECT_EQ(count(result, op::reorder), 1u);
   for (const Node* node : topological_order(result)) {
     if (node->is(op::fused) && node->inputs[0] == x) {
       EXPECT_EQ(node->outputs[0], last);
@@ -169,7 +154,7 @@ TEST(Fuse, RandomGraphsKeepTheirValues) {
     for (int i = 0; i < 4; ++i) graph.outputs.push_back(values[pick(values.size())]);
     Graph result = fuse_elementwise(graph);
     verify(result);
-    EXPECT_LE(count_nodes(result), count_nodes(graph));
+    EXPECT_LE(count(result), count(graph));
     Graph plain = unfused(result);
     Evaluator before, after;
     std::uniform_real_distribution<double> uniform(-1, 1);
@@ -196,7 +181,7 @@ TEST(Fuse, LongChainsAreSplitAndDeepGraphsDoNotRecurse) {
   Tensor y = x;
   for (int i = 0; i < 20000; ++i) y = y + x;
   Graph result = fuse_elementwise({{x}, {y}, {}});
-  size_t groups = count_ops(result, op::fused);
+  size_t groups = count(result, op::fused);
   EXPECT_GE(groups, 20000u / 48);
   EXPECT_LE(groups, 20000u / 40);
 }

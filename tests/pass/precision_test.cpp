@@ -11,10 +11,6 @@ namespace wafer {
 namespace {
 using namespace testing;
 
-Tensor f32(const Shape& shape, const char* name = "x") {
-  return make_input({DType::f32, shape}, name);
-}
-
 size_t count_in(const Graph& graph, const OpDef& op, DType dtype) {
   size_t count = 0;
   for (const Node* node : topological_order(graph))
@@ -77,11 +73,11 @@ TEST(Precision, CnnAgreesWithTheReferenceAndWithF32) {
     for (int64_t batch : {1, 7, 64}) {
       Graph graph = cnn_gradients(batch, channels);
       Graph lowered = apply_precision(graph, Precision::bf16);
-      Values inputs = random_values(graph, ++seed);
+      GraphValues inputs = random_values(graph, ++seed);
       for (auto& value : inputs[6]) value *= 0.2;
       std::string what = str(channels, " channels, batch ", batch);
-      Values exact = run_graph(graph, inputs, "reference");
-      Values got = run_graph(lowered, inputs, "cpu");
+      GraphValues exact = run_graph(graph, inputs, "reference");
+      GraphValues got = run_graph(lowered, inputs, "cpu");
       expect_near(run_graph(graph, inputs, "cpu"), exact, 1e-4, what + ", f32");
       double limit = batch == 1 ? 0.25 : 0.1;
       expect_near(got, run_graph(lowered, inputs, "reference"), limit, what + ", bf16");
@@ -112,7 +108,7 @@ TEST(Precision, NormsKeepTheirStatisticsWide) {
       EXPECT_EQ(node->outputs[0].dtype, DType::bf16);
       EXPECT_EQ(node->outputs[1].dtype, DType::f32);
     }
-    Values inputs = random_values(graph, static_cast<uint64_t>(channels));
+    GraphValues inputs = random_values(graph, static_cast<uint64_t>(channels));
     std::string what = str(channels, " channels");
     expect_near(run_graph(lowered, inputs, "cpu"), run_graph(lowered, inputs, "reference"), 0.1,
                 what);
@@ -133,7 +129,7 @@ TEST(Precision, RecurrentLayersAndAttentionAgreeWithTheReference) {
     graph.outputs.push_back(y);
     Graph lowered = apply_precision(graph, Precision::bf16);
     verify(lowered);
-    Values inputs = random_values(graph, 3);
+    GraphValues inputs = random_values(graph, 3);
     expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-4,
                 "f32");
     expect_near(run_graph(lowered, inputs, "cpu"), run_graph(graph, inputs, "reference"), 0.05,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "tests/pass/graphs.h"
 #include "wafer/base/philox.h"
 #include "wafer/op/activation.h"
 #include "wafer/op/conv.h"
@@ -19,10 +20,10 @@
 namespace wafer::testing {
 
 // One value for each element; integers are held too.
-using Values = std::vector<std::vector<double>>;
+using GraphValues = std::vector<std::vector<double>>;
 
 inline std::vector<std::shared_ptr<Storage>> on_device(Device& device, const Graph& graph,
-                                                       const Values& values) {
+                                                       const GraphValues& values) {
   std::vector<std::shared_ptr<Storage>> memory;
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     const Type& type = graph.inputs[i].type();
@@ -37,12 +38,13 @@ inline std::vector<std::shared_ptr<Storage>> on_device(Device& device, const Gra
   return memory;
 }
 
-inline Values run_graph(const Graph& graph, const Values& inputs, const std::string& name) {
+inline GraphValues run_graph(const Graph& graph, const GraphValues& inputs,
+                             const std::string& name) {
   auto on = device(name);
   auto artifact = on->target().compile(graph, {});
   auto outputs = execute(*on, *artifact, on_device(*on, graph, inputs));
   on->synchronize();
-  Values results;
+  GraphValues results;
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Type& type = artifact->outputs[i];
     std::vector<std::byte> bytes(type.bytes());
@@ -57,9 +59,9 @@ inline Values run_graph(const Graph& graph, const Values& inputs, const std::str
 }
 
 // Floating inputs in (-1, 1), integers below `classes`.
-inline Values random_values(const Graph& graph, uint64_t seed, uint32_t classes = 10) {
+inline GraphValues random_values(const Graph& graph, uint64_t seed, uint32_t classes = 10) {
   RandomStream random(seed);
-  Values values;
+  GraphValues values;
   for (const Tensor& input : graph.inputs) {
     auto& one = values.emplace_back();
     for (int64_t i = 0; i < input.elements(); ++i) {
@@ -81,7 +83,7 @@ inline double distance(const std::vector<double>& got, const std::vector<double>
   return std::sqrt(difference / norm);
 }
 
-inline void expect_near(const Values& got, const Values& expected, double limit,
+inline void expect_near(const GraphValues& got, const GraphValues& expected, double limit,
                         const std::string& what) {
   ASSERT_EQ(got.size(), expected.size()) << what;
   for (size_t i = 0; i < got.size(); ++i)

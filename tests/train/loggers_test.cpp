@@ -108,12 +108,12 @@ T fixed(std::string_view bytes, size_t at) {
 }
 
 // A plain decoder of protocol buffers: field number -> raw values in order.
-struct Field {
+struct WireField {
   uint64_t number = 0;     // varint or fixed bits
   std::string_view bytes;  // length-delimited
 };
-std::multimap<uint32_t, Field> decode(std::string_view data) {
-  std::multimap<uint32_t, Field> fields;
+std::multimap<uint32_t, WireField> decode(std::string_view data) {
+  std::multimap<uint32_t, WireField> fields;
   size_t at = 0;
   auto varint = [&] {
     uint64_t value = 0;
@@ -125,7 +125,7 @@ std::multimap<uint32_t, Field> decode(std::string_view data) {
   };
   while (at < data.size()) {
     uint64_t key = varint();
-    Field field;
+    WireField field;
     switch (key & 7) {
       case 0: field.number = varint(); break;
       case 1: field.number = fixed<uint64_t>(data, at), at += 8; break;

@@ -14,7 +14,7 @@ namespace wafer::cli {
 namespace {
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct ExportArguments {
   std::string model, input, onnx, weights;
   std::vector<std::string> options;
   int64_t opset = 0;
@@ -22,7 +22,7 @@ struct Arguments {
 };
 
 // What was trained, or a model by name or from a .toml file with first values.
-models::Model open(const Arguments& a) {
+models::Model open(const ExportArguments& a) {
   WAFER_REQUIRE(!is_onnx(a.model), "export", "'", a.model,
                 "' is an ONNX file already; give a run folder, a model.safetensors, a model's "
                 "name or a .toml file");
@@ -48,7 +48,7 @@ Json written(const std::string& path) {
   return {{"file", path}, {"bytes", bytes}};
 }
 
-Outcome run(const Arguments& a) {
+Outcome run(const ExportArguments& a) {
   WAFER_REQUIRE(!a.onnx.empty() || !a.weights.empty(), "export",
                 "to what? Give --onnx FILE.onnx, --weights FILE.safetensors or both");
   WAFER_REQUIRE(a.onnx.empty() || is_onnx(a.onnx), "--onnx", "'", a.onnx,
@@ -75,7 +75,7 @@ Outcome run(const Arguments& a) {
 }  // namespace
 
 void add_export(CommandLine& line) {
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<ExportArguments>();
   Command command = line.add("export", "write a model for other programs: ONNX, or its weights",
                              "wafer export runs/cnn-cifar10-1 --onnx cnn.onnx",
                              [a](const Common&) { return run(*a); });

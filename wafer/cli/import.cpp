@@ -12,7 +12,7 @@
 namespace wafer::cli {
 
 namespace {
-struct Arguments {
+struct ImportArguments {
   std::string from, model, output = "model.safetensors", classes, mean, deviation;
   std::vector<std::string> options;
 };
@@ -31,7 +31,7 @@ std::vector<float> numbers(const std::string& text, const char* option) {
 }
 
 // One a line; without a file the classes' numbers.
-std::vector<std::string> class_names(const Arguments& a, const models::DataSpec& spec) {
+std::vector<std::string> class_names(const ImportArguments& a, const models::DataSpec& spec) {
   std::vector<std::string> names;
   if (a.classes.empty()) {
     WAFER_REQUIRE(spec.task != data::Task::next_token, "--classes",
@@ -64,7 +64,7 @@ data::InputKind kind_of(const Type& input, const std::string& model) {
 }
 
 // How `wafer infer` makes the model's input from a file.
-data::InputSpec input_spec(const Arguments& a, const models::Model& model) {
+data::InputSpec input_spec(const ImportArguments& a, const models::Model& model) {
   const models::DataSpec& spec = model.spec;
   data::InputSpec input;
   data::Description& about = input.description;
@@ -92,7 +92,7 @@ data::InputSpec input_spec(const Arguments& a, const models::Model& model) {
   return data::InputSpec::from_json(input.to_json(), "--mean, --std");
 }
 
-Outcome run_import(const Arguments& a) {
+Outcome run_import(const ImportArguments& a) {
   models::refuse_pickle(a.from);
   models::Options options = parse_options(a.options);
   models::Model model = a.model.ends_with(".toml") ? models::create_or_load(a.model, options)
@@ -112,7 +112,7 @@ Outcome run_import(const Arguments& a) {
 }  // namespace
 
 void add_import(CommandLine& line) {
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<ImportArguments>();
   Command command =
       line.add("import", "make a saved model of weights under PyTorch's names",
                "wafer import --from resnet18.safetensors --model resnet18 --classes imagenet.txt",

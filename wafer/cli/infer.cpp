@@ -19,7 +19,7 @@ namespace wafer::cli {
 namespace {
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct InferArguments {
   Command command;  // to ask what was given
   std::string model, prompt, output;
   std::vector<std::string> files;
@@ -105,7 +105,7 @@ Json describe(const data::InputSpec& spec, const std::vector<double>& output, in
   return json;
 }
 
-Outcome infer_files(const Arguments& a, models::SavedModel& saved) {
+Outcome infer_files(const InferArguments& a, models::SavedModel& saved) {
   models::Predictor predictor(saved.model, nullptr, precision_by_name(a.precision));
   Outcome outcome;
   outcome.json["results"] = Json::array();
@@ -141,7 +141,7 @@ Outcome infer_files(const Arguments& a, models::SavedModel& saved) {
   return outcome;
 }
 
-Outcome infer_text(const Arguments& a, models::SavedModel& saved) {
+Outcome infer_text(const InferArguments& a, models::SavedModel& saved) {
   WAFER_REQUIRE(a.files.empty(), "infer",
                 "the model writes text and takes no files; to begin with '", a.files[0],
                 "', give --prompt '", a.files[0], "'");
@@ -167,7 +167,7 @@ void check_onnx_options(const Command& command) {
     refuse(option, "it is for models of text; this one is an ONNX file", "leave it out");
 }
 
-void check_ranges(const Arguments& a) {
+void check_ranges(const InferArguments& a) {
   require_in_range(a.top >= 1, "--top", a.top, "at least 1");
   require_in_range(a.sample.length >= 1, "--length", a.sample.length, "at least 1 character");
   require_in_range(a.sample.temperature >= 0 && std::isfinite(a.sample.temperature),
@@ -177,7 +177,7 @@ void check_ranges(const Arguments& a) {
 }  // namespace
 
 void add_infer(CommandLine& line) {
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<InferArguments>();
   Command command = line.add(
       "infer", "run a saved model on files, or let it write text",
       "wafer infer runs/cnn-cifar10-1 photo.png pictures/", [a](const Common&) {

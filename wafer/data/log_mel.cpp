@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <memory>
+#include <numbers>
 
 #include "wafer/base/error.h"
 #include "wafer/data/resample.h"
@@ -13,7 +14,6 @@
 namespace wafer::data {
 
 namespace {
-constexpr double kPi = 3.14159265358979323846;
 
 double to_mel(double hertz) {
   return 2595 * std::log10(1 + hertz / 700);
@@ -88,8 +88,9 @@ std::vector<float> log_mel(const io::Wav& wav, const AudioFormat& format,
   auto frames = static_cast<size_t>(frame_count(format)), mels = static_cast<size_t>(format.mels);
   std::vector<float> hann(window), filters = mel_filters(format);
   for (size_t i = 0; i < window; ++i) {
-    hann[i] = static_cast<float>(
-        0.5 - 0.5 * std::cos(2 * kPi * static_cast<double>(i) / static_cast<double>(window)));
+    hann[i] =
+        static_cast<float>(0.5 - 0.5 * std::cos(2 * std::numbers::pi * static_cast<double>(i) /
+                                                static_cast<double>(window)));
   }
   std::unique_ptr<kiss_fftr_state, FreePlan> plan(
       kiss_fftr_alloc(static_cast<int>(window), 0, nullptr, nullptr));

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numbers>
 
 #include "wafer/base/error.h"
 #include "wafer/base/philox.h"
@@ -12,7 +13,7 @@ namespace wafer::data {
 namespace {
 
 constexpr int kSide = 32;
-constexpr float kPi = 3.14159265f;
+constexpr float pi = std::numbers::pi_v<float>;
 constexpr float kReach =
     1.25f;  // no shape leaves this circle: the corners of the largest square touch 1.21
 constexpr const char* kClasses[] = {"circle", "ring", "square",   "frame",   "triangle",
@@ -28,7 +29,7 @@ float length(Point p) {
 
 // Regular polygon with the unit circle around it: inside when no edge is crossed.
 bool in_polygon(Point p, int corners) {
-  float step = 2 * kPi / static_cast<float>(corners);
+  float step = 2 * pi / static_cast<float>(corners);
   float angle = std::atan2(p.y, p.x);
   float offset = angle - std::floor(angle / step) * step - step / 2;
   return length(p) * std::cos(offset) <= std::cos(step / 2);
@@ -36,7 +37,7 @@ bool in_polygon(Point p, int corners) {
 
 // Five points between radius 1 and 0.42.
 bool in_star(Point p) {
-  float step = 2 * kPi / 5, angle = std::atan2(p.y, p.x);
+  float step = 2 * pi / 5, angle = std::atan2(p.y, p.x);
   float offset =
       std::abs(angle - std::floor(angle / step) * step - step / 2) / (step / 2);  // 0 valley, 1 tip
   float inner = 0.42f;
@@ -92,7 +93,7 @@ void draw(int shape, RandomStream& random, uint8_t* planes) {
     }
   }
   for (float& value : slope) value = between(random, -0.3f, 0.3f);
-  float size = between(random, 7, 13), angle = between(random, -kPi, kPi),
+  float size = between(random, 7, 13), angle = between(random, -pi, pi),
         spread = between(random, 0.03f, 0.15f);
   float squeeze = between(random, 0.8f, 1.0f);
   Point centre{between(random, size * 0.8f, kSide - size * 0.8f),

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "wafer/base/error.h"
@@ -10,7 +9,6 @@
 namespace wafer::eval {
 
 namespace {
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 double ratio(int64_t part, int64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
@@ -144,7 +142,7 @@ double balanced_accuracy(const ConfusionMatrix& matrix) {
     sum += metrics.recall;
     ++present;
   }
-  return present == 0 ? nan : sum / static_cast<double>(present);
+  return present == 0 ? NAN : sum / static_cast<double>(present);
 }
 
 double cohen_kappa(const ConfusionMatrix& matrix, KappaWeights weights) {
@@ -162,7 +160,7 @@ double cohen_kappa(const ConfusionMatrix& matrix, KappaWeights weights) {
                   static_cast<double>(predicted[static_cast<size_t>(j)]) / total;
     }
   }
-  return expected > 0 ? 1 - observed / expected : nan;
+  return expected > 0 ? 1 - observed / expected : NAN;
 }
 
 double matthews_correlation(const ConfusionMatrix& matrix) {
@@ -219,7 +217,7 @@ Classification classification(const Scores& probabilities, Labels labels, int64_
       precisions += result.precision_recall.back().average_precision, ++with_examples;
     }
   }
-  result.roc_auc_macro = with_area == 0 ? nan : areas / static_cast<double>(with_area);
+  result.roc_auc_macro = with_area == 0 ? NAN : areas / static_cast<double>(with_area);
   result.average_precision_macro = precisions / static_cast<double>(with_examples);
   return result;
 }

@@ -1,7 +1,6 @@
 // The part of classification.h that reads scores: curves, calibration, intervals.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "wafer/base/error.h"
@@ -11,7 +10,6 @@
 namespace wafer::eval {
 
 namespace {
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 // Counts of positives and negatives with a score of at least each distinct threshold, thresholds
 // decreasing.
@@ -72,8 +70,8 @@ RocCurve roc_curve(Numbers scores, std::span<const uint8_t> positive) {
     curve.true_positive_rate.push_back(hits[i]);
     curve.thresholds.push_back(thresholds[i]);
   }
-  for (double& rate : curve.false_positive_rate) rate = negatives > 0 ? rate / negatives : nan;
-  for (double& rate : curve.true_positive_rate) rate = positives > 0 ? rate / positives : nan;
+  for (double& rate : curve.false_positive_rate) rate = negatives > 0 ? rate / negatives : NAN;
+  for (double& rate : curve.true_positive_rate) rate = positives > 0 ? rate / positives : NAN;
   curve.area = trapezoid_area(curve.false_positive_rate, curve.true_positive_rate);
   return curve;
 }
@@ -191,7 +189,7 @@ double expected_calibration_error(std::span<const ReliabilityBin> bins) {
     sum += static_cast<double>(bin.count) * std::abs(bin.accuracy - bin.confidence);
     total += bin.count;
   }
-  return total == 0 ? nan : sum / static_cast<double>(total);
+  return total == 0 ? NAN : sum / static_cast<double>(total);
 }
 
 Interval wilson_interval(int64_t successes, int64_t total, double confidence) {
@@ -222,7 +220,7 @@ Interval bootstrap_interval(int64_t count,
     double value = metric(draw);
     if (!std::isnan(value)) values.push_back(value);
   }
-  if (values.empty()) return {nan, nan};
+  if (values.empty()) return {NAN, NAN};
   std::sort(values.begin(), values.end());
   auto quantile = [&](double q) {  // linear between order statistics, as numpy.quantile
     double at = q * static_cast<double>(values.size() - 1);

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 namespace wafer::eval {
 
 namespace {
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 double mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
@@ -19,7 +17,7 @@ bool constant(const std::vector<double>& values) {
 }
 
 double correlation(const std::vector<double>& x, const std::vector<double>& y) {
-  if (x.size() < 2 || constant(x) || constant(y)) return nan;
+  if (x.size() < 2 || constant(x) || constant(y)) return NAN;
   double mean_x = mean(x), mean_y = mean(y), xy = 0, xx = 0, yy = 0;
   for (size_t i = 0; i < x.size(); ++i) {
     double dx = x[i] - mean_x, dy = y[i] - mean_y;
@@ -84,7 +82,7 @@ Regression regression(Numbers predicted, Numbers target) {
     spread += (error[i] - mean_error) * (error[i] - mean_error);
   }
   if (constant(y)) total = 0;  // the mean of equal numbers may be off by a rounding
-  result.r2 = y.size() < 2 ? nan : explained(residual, total);
+  result.r2 = y.size() < 2 ? NAN : explained(residual, total);
   result.explained_variance = explained(spread, total);
   result.pearson = correlation(p, y);
   result.spearman = correlation(average_ranks(predicted), average_ranks(target));

@@ -51,13 +51,13 @@ void install(ErrorState* state) {
   state->text[0] = '\0';
 }
 
-struct Decoder {
+struct JpegDecoder {
   ErrorState error;
   jpeg_decompress_struct info;
 };
 
 // The two halves of a decode; false after an error, whose text is in decoder->error.
-bool read_header(Decoder* decoder, const uint8_t* data, size_t size) {
+bool read_header(JpegDecoder* decoder, const uint8_t* data, size_t size) {
   if (setjmp(decoder->error.jump) != 0) return false;
   jpeg_create_decompress(&decoder->info);
   jpeg_mem_src(&decoder->info, const_cast<unsigned char*>(data), static_cast<unsigned long>(size));
@@ -66,7 +66,7 @@ bool read_header(Decoder* decoder, const uint8_t* data, size_t size) {
   return true;
 }
 
-bool read_pixels(Decoder* decoder, uint8_t* pixels, size_t stride) {
+bool read_pixels(JpegDecoder* decoder, uint8_t* pixels, size_t stride) {
   if (setjmp(decoder->error.jump) != 0) return false;
   jpeg_start_decompress(&decoder->info);
   while (decoder->info.output_scanline < decoder->info.output_height) {
@@ -114,7 +114,7 @@ bool write_jpeg(Encoder* encoder, const uint8_t* pixels, int width, int height, 
 }  // namespace
 
 Image decode_jpeg(ByteView bytes, const std::string& where) {
-  Decoder decoder{};
+  JpegDecoder decoder{};
   install(&decoder.error);
   decoder.info.err = &decoder.error.manager;
   struct Guard {

@@ -13,7 +13,7 @@ namespace wafer::io {
 
 namespace {
 
-struct Decoder {
+struct PngDecoder {
   png_structp png = nullptr;
   png_infop info = nullptr;
   const uint8_t* data = nullptr;
@@ -24,7 +24,7 @@ struct Decoder {
 };
 
 [[noreturn]] void on_error(png_structp png, png_const_charp message) {
-  auto* decoder = static_cast<Decoder*>(png_get_error_ptr(png));
+  auto* decoder = static_cast<PngDecoder*>(png_get_error_ptr(png));
   std::strncpy(decoder->text, message, sizeof decoder->text - 1);
   png_longjmp(png, 1);
 }
@@ -32,13 +32,13 @@ struct Decoder {
 void on_warning(png_structp, png_const_charp) {}
 
 void on_read(png_structp png, png_bytep output, png_size_t count) {
-  auto* decoder = static_cast<Decoder*>(png_get_io_ptr(png));
+  auto* decoder = static_cast<PngDecoder*>(png_get_io_ptr(png));
   if (count > decoder->size - decoder->position) png_error(png, "the data is cut short");
   std::memcpy(output, decoder->data + decoder->position, count);
   decoder->position += count;
 }
 
-bool read_header(Decoder* decoder) {
+bool read_header(PngDecoder* decoder) {
   decoder->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, decoder, on_error, on_warning);
   if (decoder->png == nullptr) return false;
   if (setjmp(png_jmpbuf(decoder->png)) != 0) return false;
@@ -58,14 +58,14 @@ bool read_header(Decoder* decoder) {
   return true;
 }
 
-bool read_pixels(Decoder* decoder, png_bytep* rows) {
+bool read_pixels(PngDecoder* decoder, png_bytep* rows) {
   if (setjmp(png_jmpbuf(decoder->png)) != 0) return false;
   png_read_image(decoder->png, rows);
   png_read_end(decoder->png, nullptr);
   return true;
 }
 
-[[noreturn]] void fail(const std::string& where, const Decoder& decoder) {
+[[noreturn]] void fail(const std::string& where, const PngDecoder& decoder) {
   throw UserError(where,
                   str("the PNG image is damaged or cut short (near offset ", decoder.position,
                       "): ", decoder.text),
@@ -75,11 +75,11 @@ bool read_pixels(Decoder* decoder, png_bytep* rows) {
 }  // namespace
 
 Image decode_png(ByteView bytes, const std::string& where) {
-  Decoder decoder;
+  PngDecoder decoder;
   decoder.data = bytes.data();
   decoder.size = bytes.size();
   struct Guard {
-    Decoder* decoder;
+    PngDecoder* decoder;
     ~Guard() { png_destroy_read_struct(&decoder->png, &decoder->info, nullptr); }
   } guard{&decoder};
   if (!read_header(&decoder)) fail(where, decoder);

@@ -95,8 +95,8 @@ struct Dense : nn::UnaryModule {
   nn::Linear dense;
 };
 
-struct Layer : nn::UnaryModule {
-  explicit Layer(const BertOptions& o)
+struct EncoderLayer : nn::UnaryModule {
+  explicit EncoderLayer(const BertOptions& o)
       : attention(o), intermediate(o.width, o.feedforward), output(o.feedforward, o) {
     add("attention", attention);
     add("intermediate", intermediate);
@@ -114,7 +114,7 @@ struct Layer : nn::UnaryModule {
 
 struct Encoder : nn::UnaryModule {
   explicit Encoder(const BertOptions& o) {
-    for (int64_t i = 0; i < o.layers; ++i) layers.append<Layer>(o);
+    for (int64_t i = 0; i < o.layers; ++i) layers.append<EncoderLayer>(o);
     add("layer", layers);
   }
   Tensor forward(const Tensor& x) override { return layers(x); }

@@ -9,16 +9,19 @@
 namespace wafer::models {
 
 namespace {
-constexpr int64_t bottleneck = 4;  // channels of the 1x1 convolution, by the growth
+constexpr int64_t bottleneck_growth = 4;  // channels of the 1x1 convolution, by the growth
 
 class DenseLayer : public nn::UnaryModule {
  public:
   DenseLayer(int64_t in, int64_t growth, double dropout)
       : norm1_(in),
-        conv1_({.in = in, .out = bottleneck * growth, .kernel = 1, .bias = false}),
-        norm2_(bottleneck * growth),
-        conv2_(
-            {.in = bottleneck * growth, .out = growth, .kernel = 3, .padding = 1, .bias = false}),
+        conv1_({.in = in, .out = bottleneck_growth * growth, .kernel = 1, .bias = false}),
+        norm2_(bottleneck_growth * growth),
+        conv2_({.in = bottleneck_growth * growth,
+                .out = growth,
+                .kernel = 3,
+                .padding = 1,
+                .bias = false}),
         dropout_(dropout) {
     add("norm1", norm1_);
     add("conv1", conv1_);
@@ -108,13 +111,13 @@ Tensor DenseNet::forward(const Tensor& x) {
 }
 
 namespace {
-struct Variant {
+struct DenseNetVariant {
   const char *name, *description;
   std::vector<int64_t> layers;
   int64_t growth, stem;
 };
-const std::vector<Variant>& variants() {
-  static const std::vector<Variant> all{
+const std::vector<DenseNetVariant>& densenet_variants() {
+  static const std::vector<DenseNetVariant> all{
       {"densenet121", "densely connected, 121 layers", {6, 12, 24, 16}, 32, 64},
       {"densenet161", "densely connected, 161 wider layers", {6, 12, 36, 24}, 48, 96},
       {"densenet169", "densely connected, 169 layers", {6, 12, 32, 32}, 32, 64},
@@ -123,7 +126,7 @@ const std::vector<Variant>& variants() {
 }
 
 Model build_densenet(const OptionValues& options) {
-  for (const Variant& variant : variants()) {
+  for (const DenseNetVariant& variant : densenet_variants()) {
     if (variant.name != options.model()) continue;
     DenseNetOptions o{.image = read_image(options, 29),
                       .layers = variant.layers,
@@ -138,7 +141,7 @@ Model build_densenet(const OptionValues& options) {
 
 std::vector<Builder> densenet_builders() {
   std::vector<Builder> builders;
-  for (const Variant& variant : variants()) {
+  for (const DenseNetVariant& variant : densenet_variants()) {
     auto options = image_option_list({{"dropout", "0", "probability of dropout after each layer"}});
     builders.push_back({{variant.name, variant.description, options}, build_densenet});
   }

@@ -50,24 +50,24 @@ class MbConv : public nn::UnaryModule {
   nn::StochasticDepth stochastic_depth_;
 };
 
-struct Stage {
+struct EfficientNetStage {
   int64_t expansion, kernel, stride, channels, blocks;
 };
-constexpr Stage stages[] = {{1, 3, 1, 16, 1}, {6, 3, 2, 24, 2},  {6, 5, 2, 40, 2},
-                            {6, 3, 2, 80, 3}, {6, 5, 1, 112, 3}, {6, 5, 2, 192, 4},
-                            {6, 3, 1, 320, 1}};
+constexpr EfficientNetStage efficientnet_stages[] = {
+    {1, 3, 1, 16, 1},  {6, 3, 2, 24, 2},  {6, 5, 2, 40, 2}, {6, 3, 2, 80, 3},
+    {6, 5, 1, 112, 3}, {6, 5, 2, 192, 4}, {6, 3, 1, 320, 1}};
 
-int64_t blocks_of(const Stage& stage, double depth) {
+int64_t blocks_of(const EfficientNetStage& stage, double depth) {
   return static_cast<int64_t>(std::ceil(static_cast<double>(stage.blocks) * depth));
 }
 }  // namespace
 
 EfficientNet::EfficientNet(const EfficientNetOptions& o) {
   int64_t in = scaled_channels(32, o.width), total = 0, index = 0;
-  for (const Stage& stage : stages) total += blocks_of(stage, o.depth);
+  for (const EfficientNetStage& stage : efficientnet_stages) total += blocks_of(stage, o.depth);
   features.append<ConvNorm>(
       ConvNormOptions{.in = o.image.channels, .out = in, .stride = 2, .activation = "silu"});
-  for (const Stage& stage : stages) {
+  for (const EfficientNetStage& stage : efficientnet_stages) {
     auto blocks = std::make_unique<nn::Sequential>();
     int64_t out = scaled_channels(static_cast<double>(stage.channels), o.width);
     for (int64_t i = 0; i < blocks_of(stage, o.depth); ++i) {
@@ -95,18 +95,19 @@ Tensor EfficientNet::forward(const Tensor& x) {
 }
 
 namespace {
-struct Variant {
+struct EfficientNetVariant {
   const char* name;
   double width, depth;
   const char *dropout, *input;
 };
-constexpr Variant variants[] = {{"efficientnet_b0", 1.0, 1.0, "0.2", "3x224x224"},
-                                {"efficientnet_b1", 1.0, 1.1, "0.2", "3x240x240"},
-                                {"efficientnet_b2", 1.1, 1.2, "0.3", "3x288x288"},
-                                {"efficientnet_b3", 1.2, 1.4, "0.3", "3x300x300"}};
+constexpr EfficientNetVariant efficientnet_variants[] = {
+    {"efficientnet_b0", 1.0, 1.0, "0.2", "3x224x224"},
+    {"efficientnet_b1", 1.0, 1.1, "0.2", "3x240x240"},
+    {"efficientnet_b2", 1.1, 1.2, "0.3", "3x288x288"},
+    {"efficientnet_b3", 1.2, 1.4, "0.3", "3x300x300"}};
 
 Model build_efficientnet(const OptionValues& options) {
-  for (const Variant& variant : variants) {
+  for (const EfficientNetVariant& variant : efficientnet_variants) {
     if (variant.name != options.model()) continue;
     EfficientNetOptions o{.image = read_image(options),
                           .width = variant.width,
@@ -121,7 +122,7 @@ Model build_efficientnet(const OptionValues& options) {
 
 std::vector<Builder> efficientnet_builders() {
   std::vector<Builder> builders;
-  for (const Variant& variant : variants) {
+  for (const EfficientNetVariant& variant : efficientnet_variants) {
     auto options = image_option_list(
         {{"dropout", variant.dropout, "probability of dropout before the last layer"},
          {"stochastic_depth", "0.2", "probability of leaving out the last block; less before it"}},

@@ -34,8 +34,8 @@ double residual_deviation(const GptOptions& o) {
   return 0.02 / std::sqrt(2.0 * static_cast<double>(o.layers));
 }
 
-struct Attention : nn::UnaryModule {
-  explicit Attention(const GptOptions& o)
+struct CausalAttention : nn::UnaryModule {
+  explicit CausalAttention(const GptOptions& o)
       : c_attn(o.width, 3 * o.width, 0.02),
         c_proj(o.width, o.width, residual_deviation(o)),
         heads(o.heads),
@@ -72,8 +72,8 @@ struct FeedForward : nn::UnaryModule {
   nn::Dropout dropout;
 };
 
-struct Block : nn::UnaryModule {
-  explicit Block(const GptOptions& o) : ln_1(o.width), attn(o), ln_2(o.width), mlp(o) {
+struct DecoderBlock : nn::UnaryModule {
+  explicit DecoderBlock(const GptOptions& o) : ln_1(o.width), attn(o), ln_2(o.width), mlp(o) {
     add("ln_1", ln_1);
     add("attn", attn);
     add("ln_2", ln_2);
@@ -85,7 +85,7 @@ struct Block : nn::UnaryModule {
   }
 
   nn::LayerNorm ln_1;
-  Attention attn;
+  CausalAttention attn;
   nn::LayerNorm ln_2;
   FeedForward mlp;
 };
@@ -98,7 +98,7 @@ struct Gpt::Body : nn::UnaryModule {
         drop(o.dropout),
         ln_f(o.width),
         most(o.positions) {
-    for (int64_t i = 0; i < o.layers; ++i) h.append<Block>(o);
+    for (int64_t i = 0; i < o.layers; ++i) h.append<DecoderBlock>(o);
     add("wte", wte);
     add("wpe", wpe);
     add("drop", drop);

@@ -33,18 +33,19 @@ class InvertedResidual : public nn::UnaryModule {
   nn::Sequential conv_;
 };
 
-struct Stage {
+struct MobileNetStage {
   int64_t expansion, channels, blocks, stride;
 };
-constexpr Stage stages[] = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 64, 4, 2},
-                            {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
+constexpr MobileNetStage mobilenet_stages[] = {{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2},
+                                               {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2},
+                                               {6, 320, 1, 1}};
 }  // namespace
 
 MobileNetV2::MobileNetV2(const MobileNetV2Options& o) {
   int64_t in = scaled_channels(32, o.width), last = scaled_channels(1280, std::max(1.0, o.width));
   features.append<ConvNorm>(
       ConvNormOptions{.in = o.image.channels, .out = in, .stride = 2, .activation = "relu6"});
-  for (const Stage& stage : stages) {
+  for (const MobileNetStage& stage : mobilenet_stages) {
     int64_t out = scaled_channels(static_cast<double>(stage.channels), o.width);
     for (int64_t block = 0; block < stage.blocks; ++block) {
       features.append<InvertedResidual>(in, out, block == 0 ? stage.stride : 1, stage.expansion);

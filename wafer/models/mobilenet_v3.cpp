@@ -26,18 +26,18 @@ const std::vector<Row> small_rows{
     {5, 120, 48, true, true, 1}, {5, 144, 48, true, true, 1},  {5, 288, 96, true, true, 2},
     {5, 576, 96, true, true, 1}, {5, 576, 96, true, true, 1}};
 
-const nn::BatchNormOptions norm{.eps = 0.001, .momentum = 0.01};
+const nn::BatchNormOptions norm_options{.eps = 0.001, .momentum = 0.01};
 
-class InvertedResidual : public nn::UnaryModule {
+class InvertedResidualV3 : public nn::UnaryModule {
  public:
-  InvertedResidual(int64_t in, const Row& row, double width) {
+  InvertedResidualV3(int64_t in, const Row& row, double width) {
     int64_t expanded = scaled_channels(static_cast<double>(row.expanded), width);
     int64_t out = scaled_channels(static_cast<double>(row.out), width);
     const char* activation = row.hard_swish ? "hard_swish" : "relu";
     adds_input_ = row.stride == 1 && in == out;
     if (expanded != in) {
       block_.append<ConvNorm>(ConvNormOptions{
-          .in = in, .out = expanded, .kernel = 1, .activation = activation, .norm = norm});
+          .in = in, .out = expanded, .kernel = 1, .activation = activation, .norm = norm_options});
     }
     block_.append<ConvNorm>(ConvNormOptions{.in = expanded,
                                             .out = expanded,
@@ -45,13 +45,13 @@ class InvertedResidual : public nn::UnaryModule {
                                             .stride = row.stride,
                                             .groups = expanded,
                                             .activation = activation,
-                                            .norm = norm});
+                                            .norm = norm_options});
     if (row.squeeze) {
       int64_t squeezed = scaled_channels(static_cast<double>(expanded / 4));
       block_.append<SqueezeExcitation>(expanded, squeezed, "relu", "hard_sigmoid");
     }
-    block_.append<ConvNorm>(
-        ConvNormOptions{.in = expanded, .out = out, .kernel = 1, .activation = "", .norm = norm});
+    block_.append<ConvNorm>(ConvNormOptions{
+        .in = expanded, .out = out, .kernel = 1, .activation = "", .norm = norm_options});
     add("block", block_);
   }
   Tensor forward(const Tensor& x) override { return adds_input_ ? block_(x) + x : block_(x); }
@@ -64,14 +64,17 @@ class InvertedResidual : public nn::UnaryModule {
 
 MobileNetV3::MobileNetV3(const MobileNetV3Options& o) {
   int64_t in = scaled_channels(16, o.width);
-  features.append<ConvNorm>(ConvNormOptions{
-      .in = o.image.channels, .out = in, .stride = 2, .activation = "hard_swish", .norm = norm});
+  features.append<ConvNorm>(ConvNormOptions{.in = o.image.channels,
+                                            .out = in,
+                                            .stride = 2,
+                                            .activation = "hard_swish",
+                                            .norm = norm_options});
   for (const Row& row : o.large ? large_rows : small_rows) {
-    features.append<InvertedResidual>(in, row, o.width);
+    features.append<InvertedResidualV3>(in, row, o.width);
     in = scaled_channels(static_cast<double>(row.out), o.width);
   }
   features.append<ConvNorm>(ConvNormOptions{
-      .in = in, .out = 6 * in, .kernel = 1, .activation = "hard_swish", .norm = norm});
+      .in = in, .out = 6 * in, .kernel = 1, .activation = "hard_swish", .norm = norm_options});
   int64_t last = scaled_channels(o.large ? 1280 : 1024, o.width);
   classifier.append<nn::Linear>(6 * in, last)
       .append<nn::HardSwish>()

@@ -112,14 +112,14 @@ Tensor ResNet::forward(const Tensor& x) {
 }
 
 namespace {
-struct Variant {
+struct ResNetVariant {
   const char *name, *description;
   std::vector<int64_t> blocks;
   bool bottleneck = false;
   int64_t groups = 1, width_per_group = 64;
 };
-const std::vector<Variant>& variants() {
-  static const std::vector<Variant> all{
+const std::vector<ResNetVariant>& resnet_variants() {
+  static const std::vector<ResNetVariant> all{
       {"resnet18", "residual network of 18 layers", {2, 2, 2, 2}},
       {"resnet34", "residual network of 34 layers", {3, 4, 6, 3}},
       {"resnet50", "residual network of 50 layers, in bottlenecks", {3, 4, 6, 3}, true},
@@ -131,7 +131,7 @@ const std::vector<Variant>& variants() {
 }
 
 Model build_resnet(const OptionValues& options) {
-  for (const Variant& variant : variants()) {
+  for (const ResNetVariant& variant : resnet_variants()) {
     if (variant.name != options.model()) continue;
     ResNetOptions o{.image = read_image(options),
                     .blocks = variant.blocks,
@@ -147,7 +147,7 @@ Model build_resnet(const OptionValues& options) {
 
 std::vector<Builder> resnet_builders() {
   std::vector<Builder> builders;
-  for (const Variant& variant : variants()) {
+  for (const ResNetVariant& variant : resnet_variants()) {
     auto options = image_option_list(
         {{"stem", "imagenet",
           "imagenet: 7x7 of stride 2 and pooling; cifar: 3x3, for images of 32x32"}});

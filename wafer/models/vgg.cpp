@@ -81,13 +81,13 @@ Model build_alexnet(const OptionValues& options) {
   return image_model(options, std::make_unique<AlexNet>(o));
 }
 
-struct Variant {
+struct VggVariant {
   const char *name, *description;
   std::vector<int64_t> convolutions;
   bool batch_norm;
 };
-const std::vector<Variant>& variants() {
-  static const std::vector<Variant> all{
+const std::vector<VggVariant>& vgg_variants() {
+  static const std::vector<VggVariant> all{
       {"vgg11", "3x3 convolutions, 11 layers", {1, 1, 2, 2, 2}, false},
       {"vgg11_bn", "vgg11 with batch norm", {1, 1, 2, 2, 2}, true},
       {"vgg13", "3x3 convolutions, 13 layers", {2, 2, 2, 2, 2}, false},
@@ -100,7 +100,7 @@ const std::vector<Variant>& variants() {
 }
 
 Model build_vgg(const OptionValues& options) {
-  for (const Variant& variant : variants()) {
+  for (const VggVariant& variant : vgg_variants()) {
     if (variant.name != options.model()) continue;
     VggOptions o{.image = read_image(options, 32),
                  .convolutions = variant.convolutions,
@@ -118,7 +118,7 @@ std::vector<Builder> vgg_builders() {
                                     {"dropout", "0.5", "probability of dropout"}});
   std::vector<Builder> builders{
       {{"alexnet", "five convolutions and three linear layers", options}, build_alexnet}};
-  for (const Variant& variant : variants())
+  for (const VggVariant& variant : vgg_variants())
     builders.push_back({{variant.name, variant.description, options}, build_vgg});
   return builders;
 }

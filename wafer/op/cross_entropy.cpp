@@ -127,7 +127,7 @@ std::vector<Type> infer_cross_entropy(const InferArgs& args) {
   return {Type{logits.dtype(), whole ? Shape{} : positions}, Type{logits.dtype(), positions}};
 }
 
-std::vector<Type> infer_gradient(const InferArgs& args) {
+std::vector<Type> infer_cross_entropy_gradient(const InferArgs& args) {
   const Tensor& logits = args.inputs[1];
   check("cross_entropy_gradient", logits, args.inputs[2],
         args.inputs.size() > 4 ? args.inputs[4] : Tensor());
@@ -245,7 +245,7 @@ const OpDef cross_entropy_def = {.name = "cross_entropy",
                                  .read_attrs = Attrs::read<CrossEntropyAttrs>};
 
 const OpDef cross_entropy_gradient_def = {.name = "cross_entropy_gradient",
-                                          .infer = infer_gradient,
+                                          .infer = infer_cross_entropy_gradient,
                                           .decompose = decompose_gradient,
                                           .cost = logits_cost<13>,
                                           .read_attrs = Attrs::read<CrossEntropyAttrs>};

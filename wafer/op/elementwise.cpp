@@ -70,10 +70,6 @@ constexpr OpDef comparison(const char* name) {
 
 // ---- builders' helpers ----
 
-Tensor real(const Tensor& x) {
-  return is_floating(x.dtype()) ? x : cast(x, DType::f32);
-}
-
 int category(DType dtype) {
   return is_floating(dtype) ? 2 : dtype == DType::boolean ? 0 : 1;
 }
@@ -252,19 +248,19 @@ Tensor sign(const Tensor& x) {
   return arithmetic_unary(op::sign, x);
 }
 Tensor exp(const Tensor& x) {
-  return make(op::exp, {real(x)});
+  return make(op::exp, {to_floating(x)});
 }
 Tensor expm1(const Tensor& x) {
-  return make(op::expm1, {real(x)});
+  return make(op::expm1, {to_floating(x)});
 }
 Tensor log(const Tensor& x) {
-  return make(op::log, {real(x)});
+  return make(op::log, {to_floating(x)});
 }
 Tensor log1p(const Tensor& x) {
-  return make(op::log1p, {real(x)});
+  return make(op::log1p, {to_floating(x)});
 }
 Tensor sqrt(const Tensor& x) {
-  return make(op::sqrt, {real(x)});
+  return make(op::sqrt, {to_floating(x)});
 }
 Tensor rsqrt(const Tensor& x) {
   return 1.0 / sqrt(x);
@@ -276,28 +272,28 @@ Tensor square(const Tensor& x) {
   return x * x;
 }
 Tensor sin(const Tensor& x) {
-  return make(op::sin, {real(x)});
+  return make(op::sin, {to_floating(x)});
 }
 Tensor cos(const Tensor& x) {
-  return make(op::cos, {real(x)});
+  return make(op::cos, {to_floating(x)});
 }
 Tensor tan(const Tensor& x) {
-  return make(op::tan, {real(x)});
+  return make(op::tan, {to_floating(x)});
 }
 Tensor asin(const Tensor& x) {
-  return make(op::asin, {real(x)});
+  return make(op::asin, {to_floating(x)});
 }
 Tensor acos(const Tensor& x) {
-  return make(op::acos, {real(x)});
+  return make(op::acos, {to_floating(x)});
 }
 Tensor atan(const Tensor& x) {
-  return make(op::atan, {real(x)});
+  return make(op::atan, {to_floating(x)});
 }
 Tensor tanh(const Tensor& x) {
-  return make(op::tanh, {real(x)});
+  return make(op::tanh, {to_floating(x)});
 }
 Tensor erf(const Tensor& x) {
-  return make(op::erf, {real(x)});
+  return make(op::erf, {to_floating(x)});
 }
 Tensor floor(const Tensor& x) {
   return rounding(op::floor, x);
@@ -336,6 +332,9 @@ Tensor cast(const Tensor& x, DType dtype) {
   }
   return make(op::cast, {x}, CastAttrs{dtype});
 }
+Tensor to_floating(const Tensor& x) {
+  return is_floating(x.dtype()) ? x : cast(x, DType::f32);
+}
 
 Tensor add(const Tensor& a, const Tensor& b) {
   return binary(op::add, a, b);
@@ -347,7 +346,7 @@ Tensor mul(const Tensor& a, const Tensor& b) {
   return binary(op::mul, a, b);
 }
 Tensor div(const Tensor& a, const Tensor& b) {
-  return binary(op::div, real(a), real(b));
+  return binary(op::div, to_floating(a), to_floating(b));
 }
 Tensor floor_divide(const Tensor& a, const Tensor& b) {
   if (is_floating(common_dtype(a, b))) return floor(div(a, b));

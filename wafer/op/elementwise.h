@@ -37,6 +37,8 @@ Tensor is_finite(const Tensor& x);
 
 // Conversion: a float to an integer truncates and saturates, NaN gives 0; to boolean is `!= 0`.
 Tensor cast(const Tensor& x, DType dtype);
+// x where it is of a floating type, else x as f32: what exp, mean or a division computes in.
+Tensor to_floating(const Tensor& x);
 
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);

@@ -68,7 +68,7 @@ std::vector<Type> infer_avg_pool(const InferArgs& args) {
       Type{args.inputs[0].dtype(), pool_shape(args.inputs[0].shape(), args.attrs.as<PoolAttrs>())}};
 }
 
-std::vector<Type> infer_gradient(const InferArgs& args) {
+std::vector<Type> infer_pool_gradient(const InferArgs& args) {
   const auto& attrs = args.attrs.as<PoolGradientAttrs>();
   Shape expected = pool_shape(attrs.shape, plain(attrs));
   WAFER_REQUIRE(args.inputs[0].shape() == expected, "pool gradient", "gradient of ",
@@ -179,7 +179,7 @@ const OpDef max_pool_def = {
 // Not differentiable: the gradient of the gradient needs the winners' values again, which no user
 // asked for.
 const OpDef max_pool_gradient_def = {.name = "max_pool_gradient",
-                                     .infer = infer_gradient,
+                                     .infer = infer_pool_gradient,
                                      .read_attrs = Attrs::read<PoolGradientAttrs>};
 
 const OpDef avg_pool_def = {
@@ -196,7 +196,7 @@ const OpDef avg_pool_def = {
 
 const OpDef avg_pool_gradient_def = {
     .name = "avg_pool_gradient",
-    .infer = infer_gradient,
+    .infer = infer_pool_gradient,
     .vjp = [](const VjpArgs& v) -> Tensors {
       return {make(op::avg_pool, {v.output_gradients[0]}, plain(v.node.attr<PoolGradientAttrs>()))};
     },

@@ -111,9 +111,6 @@ Tensor reduce(const OpDef& def, const Tensor& x, const Axes& axes, bool keep_dim
 Tensor widen_integers(const Tensor& x) {
   return is_floating(x.dtype()) ? x : cast(x, DType::i64);
 }
-Tensor real(const Tensor& x) {
-  return is_floating(x.dtype()) ? x : cast(x, DType::f32);
-}
 
 double element_count(const Tensor& x, const Axes& axes, const char* op) {
   double count = 1;
@@ -181,15 +178,15 @@ Tensor reduce_all(const Tensor& x, const Axes& axes, bool keep_dims) {
   return equal(reduce_sum(logical_not(x), axes, keep_dims), Tensor(0));
 }
 Tensor mean(const Tensor& x, const Axes& axes, bool keep_dims) {
-  return reduce_sum(real(x), axes, keep_dims) / element_count(x, axes, "mean");
+  return reduce_sum(to_floating(x), axes, keep_dims) / element_count(x, axes, "mean");
 }
 Tensor variance(const Tensor& x, const Axes& axes, bool keep_dims, double correction) {
-  Tensor distance = real(x) - mean(x, axes, true);
+  Tensor distance = to_floating(x) - mean(x, axes, true);
   return reduce_sum(square(distance), axes, keep_dims) /
          (element_count(x, axes, "variance") - correction);
 }
 Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep_dims) {
-  Tensor values = real(x);
+  Tensor values = to_floating(x);
   Tensor greatest = reduce_max(values, axes, true);
   // An infinite maximum must not turn into inf - inf.
   Tensor shift = where(is_finite(greatest), greatest, scalar_like(greatest, 0));

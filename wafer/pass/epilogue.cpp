@@ -6,14 +6,11 @@
 #include "wafer/op/layout.h"
 #include "wafer/op/op.h"
 #include "wafer/op/shape_ops.h"
+#include "wafer/pass/value.h"
 
 namespace wafer {
 
 namespace {
-using Value = std::pair<const Node*, int>;
-Value key(const Tensor& tensor) {
-  return {&tensor.node(), tensor.index()};
-}
 
 bool is_contraction(const Node& node) {
   return (node.is(op::conv) || node.is(op::matmul)) && node.outputs[0].shape.is_static() &&

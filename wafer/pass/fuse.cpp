@@ -8,6 +8,7 @@
 
 #include "wafer/op/layout.h"
 #include "wafer/op/op.h"
+#include "wafer/pass/value.h"
 
 namespace wafer {
 
@@ -180,11 +181,6 @@ class Grouping {
   std::vector<std::vector<size_t>> members_;  // empty for nodes that are not element-wise
   std::unordered_map<const Node*, size_t> readers_;
 };
-
-using Value = std::pair<const Node*, int>;
-Value key(const Tensor& tensor) {
-  return {&tensor.node(), tensor.index()};
-}
 
 // Moves members to the group that alone reads them where less memory then crosses between groups:
 // what the backward pass makes of a forward value is cheaper made again from that value than kept.

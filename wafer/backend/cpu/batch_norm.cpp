@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "wafer/backend/cpu/grain.h"
 #include "wafer/backend/cpu/rows.h"
 #include "wafer/backend/cpu/simd/rows.h"
 #include "wafer/base/threads.h"
@@ -13,8 +14,6 @@
 namespace wafer::cpu {
 
 namespace {
-constexpr int64_t most_parts = 16;
-constexpr int64_t part_elements = 16384;
 
 // x as `outer` blocks of memory. Channels innermost: rows of all channels. Else planes: every
 // `channels` consecutive ones make a sample.
@@ -45,7 +44,7 @@ class Pass {
       : geometry(x), floats(x.dtype), statistics(statistics_dtype), with_g_(with_g) {
     int64_t elements = x.elements();
     parts_ = std::clamp<int64_t>(
-        elements / part_elements, 1,
+        elements / grain_elements, 1,
         std::min(most_parts, geometry.channels_innermost ? geometry.rows : geometry.planes));
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "wafer/backend/cpu/grain.h"
 #include "wafer/backend/cpu/rows.h"
 #include "wafer/backend/cpu/simd/rows.h"
 #include "wafer/base/threads.h"
@@ -13,9 +14,6 @@
 namespace wafer::cpu {
 
 namespace {
-constexpr int64_t grain_elements = 16384;
-constexpr int64_t most_parts = 16;
-
 struct Rows {
   int64_t rows = 1, n = 1;
   Rows(const Type& x, const Node& node) {

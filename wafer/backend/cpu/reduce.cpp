@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "wafer/backend/cpu/grain.h"
 #include "wafer/backend/cpu/simd/block.h"
 #include "wafer/backend/cpu/simd/reduce.h"
 #include "wafer/base/threads.h"
@@ -20,9 +21,6 @@ using kernel::Compute;
 
 constexpr int64_t column_block = 512;
 constexpr int64_t buffer_elements = 2048;
-// Fewer elements than this are not worth a thread, or a partial result, of their own.
-constexpr int64_t grain_elements = 16384;
-constexpr int64_t most_parts = 16;
 
 union Total {
   double real;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "wafer/backend/cpu/grain.h"
 #include "wafer/backend/cpu/rows.h"
 #include "wafer/backend/cpu/simd/rows.h"
 #include "wafer/base/threads.h"
@@ -12,9 +13,6 @@
 namespace wafer::cpu {
 
 namespace {
-// Elements worth a thread of their own: an exponential takes about a third of a nanosecond.
-constexpr int64_t grain_elements = 16384;
-
 // Calls work(first row, rows, buffer) on groups of rows small enough for the cache.
 template <class F>
 void for_rows(int64_t rows, int64_t n, size_t buffer_floats, F&& work) {

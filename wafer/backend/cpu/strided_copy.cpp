@@ -4,14 +4,14 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "wafer/backend/cpu/grain.h"
 #include "wafer/backend/cpu/simd/transpose.h"
 #include "wafer/base/threads.h"
 
 namespace wafer::cpu {
 
 namespace {
-constexpr int64_t tile = 64;                 // side of the blocks that a transpose moves
-constexpr int64_t grain_elements = 1 << 14;  // less than this is not worth a second thread
+constexpr int64_t tile = 64;  // side of the blocks that a transpose moves
 constexpr size_t max_outer = 8;
 }  // namespace
 

@@ -13,7 +13,7 @@ namespace wafer::kernel {
 
 namespace {
 // p: items, row length, padded row length, -, then the window's numbers from 8 on.
-constexpr std::string_view source = R"(
+constexpr std::string_view conv_source = R"(
 // y[image, channel, tap][place]: a row of y for each channel and place in the window.
 WF_KERNEL columns(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
   WF_POINTER(const X_T, x);
@@ -342,7 +342,7 @@ class Convolution {
     bool f64 = from == DType::f64 || to == DType::f64;
     return make_launch(
         node_, context_,
-        library_source(context_, window_text + words("X", from) + words("Y", to), source, f64),
+        library_source(context_, window_text + words("X", from) + words("Y", to), conv_source, f64),
         name, p, items, std::max<int64_t>(2048 / std::max<int64_t>(work, 1), 1));
   }
 

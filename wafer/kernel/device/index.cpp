@@ -13,7 +13,7 @@
 namespace wafer::kernel {
 
 namespace {
-constexpr std::string_view source = R"(
+constexpr std::string_view index_source = R"(
 WF_FUNCTION WF_I64 wrapped(WF_I64 index, WF_I64 size) {
   index = index < 0 ? index + size : index;
   return min(max(index, (WF_I64)0), size - 1);
@@ -100,7 +100,7 @@ std::string source_for(const KernelContext& context, DType x, DType y, DType ind
   return library_source(
       context,
       words("X", x) + words("Y", y) + words("I", indices) + (added ? "#define ADDED\n" : ""),
-      source, x == DType::f64 || y == DType::f64);
+      index_source, x == DType::f64 || y == DType::f64);
 }
 
 // A launch over rows of `inner` elements cut into pieces of at least `least`: what kernels of rows

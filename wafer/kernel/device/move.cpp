@@ -14,7 +14,7 @@ using Sizes = std::vector<int64_t>;
 
 // p: rows, inner size, rank, inner strides (from, to), offsets (from, to), number of starts; from 8
 // on in eights: sizes, strides from, strides to, limits of starts, strides of starts (from, to).
-constexpr std::string_view source = R"(
+constexpr std::string_view move_source = R"(
 WF_KERNEL move(WF_BUFFER(x), WF_BUFFER(y), WF_BUFFER(start), WF_NUMBERS) {
   WF_POINTER(const T, x);
   WF_POINTER(T, y);
@@ -122,7 +122,7 @@ Launch make_move(const Node& node, const KernelContext& context, DType dtype, Mo
   put(40, move.start_from);
   put(48, move.start_to);
   std::string text =
-      library_source(context, str("#define T ", types[log2_bytes], "\n"), source, false);
+      library_source(context, str("#define T ", types[log2_bytes], "\n"), move_source, false);
   return make_launch(node, context, text, "move", p, row_count,
                      std::max<int64_t>(4096 / std::max<int64_t>(inner, 1), 1));
 }

@@ -10,7 +10,7 @@ namespace wafer::kernel {
 
 namespace {
 // p: lines, size, inner, values wanted, indices wanted.
-constexpr std::string_view source = R"(
+constexpr std::string_view order_source = R"(
 WF_FUNCTION int precedes(X_C a, X_C b) { return b != b ? a == a : a < b; }  // NaN is greatest
 WF_KERNEL extremum(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
   WF_POINTER(const X_T, x);
@@ -87,7 +87,7 @@ Launch line_launch(const Node& node, KernelContext& context, const std::string& 
   DType dtype = node.inputs[0].dtype();
   std::string text =
       library_source(context, words("X", dtype) + str("#define BETTER(a, b) ", better, "\n"),
-                     source, dtype == DType::f64);
+                     order_source, dtype == DType::f64);
   return make_launch(node, context, text, name,
                      {lines.count(), lines.size, lines.inner, values, indices}, lines.count(),
                      std::max<int64_t>(2048 / std::max<int64_t>(lines.size, 1), 1));

@@ -9,7 +9,7 @@ namespace wafer::kernel {
 
 namespace {
 // p: items, whether padded elements count; the window's numbers from 8 on.
-constexpr std::string_view source = R"(
+constexpr std::string_view pool_source = R"(
 WF_KERNEL max_pool(WF_BUFFER(x), WF_BUFFER(y), WF_BUFFER(winner), WF_NUMBERS) {
   WF_POINTER(const X_T, x);
   WF_POINTER(Y_T, y);
@@ -152,7 +152,7 @@ Launch pool_launch(const Node& node, KernelContext& context, const std::string& 
       library_source(context,
                      window_text + words("X", x.dtype) + words("Y", x.dtype) + words("I", winner) +
                          str("#define LOWEST ((X_C)", lowest(x.dtype), ")\n"),
-                     source, f64);
+                     pool_source, f64);
   context.kernel = name;
   return make_launch(node, context, text, name, head, items,
                      std::max<int64_t>(1024 / std::max<int64_t>(window[22], 1), 1));

@@ -17,7 +17,7 @@ using Sizes = std::vector<int64_t>;
 // of the outer reduced dimensions; from 8 on in eights: sizes and strides of the kept ones, sizes
 // and strides of the outer reduced ones. With columns: results are groups of up to 16 of p[7]
 // columns.
-constexpr std::string_view source = R"(
+constexpr std::string_view reduce_source = R"(
 WF_FUNCTION WF_I64 place(int number, int rank, const WF_GLOBAL WF_I64* sizes,
                          const WF_GLOBAL WF_I64* strides) {
   WF_I64 at = 0;
@@ -138,7 +138,7 @@ std::string source_for(const KernelContext& context, const Operation& operation,
   return library_source(context,
                         str("#define COMBINE(a, b) ", operation.combine, "\n#define INITIAL ((Y_C)",
                             operation.initial, ")\n", words("X", x), words("Y", y)),
-                        source, f64);
+                        reduce_source, f64);
 }
 
 void put(Sizes& p, size_t at, const Sizes& values) {

@@ -119,7 +119,7 @@ Refs conv_weight_gradient(Emitter& e, const Node& node) {
   return {e.transpose(e.slice(product, starts, ends, axes), swapped)};
 }
 
-const RuleEntry rules[] = {
+const RuleEntry contraction_table[] = {
     {&op::matmul, "MatMul, Gemm", matmul},
     {&op::conv, "Conv", conv},
     {&op::conv_input_gradient, "ConvTranspose", conv_input_gradient},
@@ -128,7 +128,7 @@ const RuleEntry rules[] = {
 }  // namespace
 
 RuleList contraction_rules() {
-  return rules;
+  return contraction_table;
 }
 
 }  // namespace wafer::onnx::exporter

@@ -114,7 +114,7 @@ Refs if_else(Emitter& e, const Node& node) {
                {{"then_branch", then}, {"else_branch", otherwise}});
 }
 
-const RuleEntry rules[] = {
+const RuleEntry control_flow_table[] = {
     {&op::scan, "Scan, Loop", scan},
     {&op::while_loop, "Loop", while_loop},
     {&op::if_else, "If", if_else},
@@ -122,7 +122,7 @@ const RuleEntry rules[] = {
 }  // namespace
 
 RuleList control_flow_rules() {
-  return rules;
+  return control_flow_table;
 }
 
 }  // namespace wafer::onnx::exporter

@@ -170,7 +170,7 @@ std::string refuses_relu(const Node& node, int64_t, const Used&) {
   return is_floating(dtype) || is_signed(dtype) ? "" : "Relu takes no unsigned numbers";
 }
 
-const RuleEntry rules[] = {
+const RuleEntry elementwise_table[] = {
     {&op::neg, "Neg", neg},
     {&op::abs, "Abs", unary<Abs>},
     {&op::sign, "Sign", unary<Sign>},
@@ -216,7 +216,7 @@ const RuleEntry rules[] = {
 }  // namespace
 
 RuleList elementwise_rules() {
-  return rules;
+  return elementwise_table;
 }
 
 }  // namespace wafer::onnx::exporter

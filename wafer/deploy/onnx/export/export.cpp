@@ -17,7 +17,7 @@ namespace exporter {
 namespace {
 constexpr int64_t oldest_opset = 17;
 
-const std::map<const OpDef*, const RuleEntry*>& table() {
+const std::map<const OpDef*, const RuleEntry*>& rules_by_op() {
   static const auto rules = [] {
     std::map<const OpDef*, const RuleEntry*> all;
     for (RuleList list :
@@ -87,8 +87,8 @@ ValueInfo info(const std::string& name, const Type& type) {
 }  // namespace
 
 const RuleEntry* find_rule(const OpDef* op) {
-  auto found = table().find(op);
-  return found == table().end() ? nullptr : found->second;
+  auto found = rules_by_op().find(op);
+  return found == rules_by_op().end() ? nullptr : found->second;
 }
 
 }  // namespace exporter

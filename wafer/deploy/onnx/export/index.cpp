@@ -64,7 +64,7 @@ Refs sort(Emitter& e, const Node& node) {
   return {e.cast(sorted[0], x.dtype), sorted[1]};
 }
 
-const RuleEntry rules[] = {
+const RuleEntry index_table[] = {
     {&op::gather, "Gather", gather},
     {&op::scatter_add, "ScatterND", scatter_add},
     {&op::gather_elements, "GatherElements", gather_elements},
@@ -74,7 +74,7 @@ const RuleEntry rules[] = {
 }  // namespace
 
 RuleList index_rules() {
-  return rules;
+  return index_table;
 }
 
 }  // namespace wafer::onnx::exporter

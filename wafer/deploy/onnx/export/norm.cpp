@@ -74,7 +74,7 @@ std::string refuses_rms_norm(const Node& node, int64_t opset, const Used& used) 
   return refuses_norm(node, opset, used);
 }
 
-const RuleEntry rules[] = {
+const RuleEntry norm_table[] = {
     {&op::softmax, "Softmax", softmax},
     {&op::log_softmax, "LogSoftmax", log_softmax},
     {&op::batch_norm_inference, "BatchNormalization", batch_norm_inference, refuses_batch_norm},
@@ -84,7 +84,7 @@ const RuleEntry rules[] = {
 }  // namespace
 
 RuleList norm_rules() {
-  return rules;
+  return norm_table;
 }
 
 }  // namespace wafer::onnx::exporter

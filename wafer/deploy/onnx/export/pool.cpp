@@ -219,7 +219,7 @@ std::string refuses_max_pool(const Node& node, int64_t, const Used& used) {
   return lacks ? str("MaxPool finds no places of elements of ", dtype, "; cast to i32 first") : "";
 }
 
-const RuleEntry rules[] = {
+const RuleEntry pool_table[] = {
     {&op::max_pool, "MaxPool", max_pool, refuses_max_pool},
     {&op::max_pool_gradient, "ScatterElements", max_pool_gradient},
     {&op::avg_pool, "AveragePool", avg_pool},
@@ -228,7 +228,7 @@ const RuleEntry rules[] = {
 }  // namespace
 
 RuleList pool_rules() {
-  return rules;
+  return pool_table;
 }
 
 }  // namespace wafer::onnx::exporter

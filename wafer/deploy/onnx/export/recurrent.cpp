@@ -61,7 +61,7 @@ std::string refuses(const Node&, int64_t, const Used& used) {
   return "";
 }
 
-const RuleEntry rules[] = {
+const RuleEntry recurrent_table[] = {
     {&op::rnn, "RNN", rnn, refuses<2>},
     {&op::lstm, "LSTM", lstm, refuses<3>},
     {&op::gru, "GRU", gru, refuses<2>},
@@ -69,7 +69,7 @@ const RuleEntry rules[] = {
 }  // namespace
 
 RuleList recurrent_rules() {
-  return rules;
+  return recurrent_table;
 }
 
 }  // namespace wafer::onnx::exporter

@@ -51,7 +51,7 @@ Refs cumsum(Emitter& e, const Node& node) {
   return {e.cast(e.op("CumSum", {e.cast(x, computed), axis}, computed), x.dtype)};
 }
 
-const RuleEntry rules[] = {
+const RuleEntry reduce_table[] = {
     {&op::reduce_sum, "ReduceSum", reduce_sum},
     {&op::reduce_max, "ReduceMax", reduce_max},
     {&op::reduce_min, "ReduceMin", reduce_min},
@@ -63,7 +63,7 @@ const RuleEntry rules[] = {
 }  // namespace
 
 RuleList reduce_rules() {
-  return rules;
+  return reduce_table;
 }
 
 }  // namespace wafer::onnx::exporter

@@ -157,7 +157,7 @@ Refs fused(Emitter& e, const Node& node) {
   return e.inlined(*node.subgraphs[0], in);
 }
 
-const RuleEntry rules[] = {
+const RuleEntry shape_table[] = {
     {&op::reshape, "Reshape", reshape},
     {&op::transpose, "Transpose", transpose},
     {&op::broadcast_to, "Expand", broadcast_to},
@@ -174,7 +174,7 @@ const RuleEntry rules[] = {
 }  // namespace
 
 RuleList shape_rules() {
-  return rules;
+  return shape_table;
 }
 
 }  // namespace wafer::onnx::exporter

@@ -18,7 +18,7 @@ constexpr const char* numbers = "f64 f32 f16 bf16 i64 i32 i16 i8 u64 u32 u16 u8"
 constexpr const char* wide = "f64 f32 f16 bf16 i64 i32 u64 u32";
 constexpr const char* with_sign = "f64 f32 f16 bf16 i64 i32 i16 i8";
 constexpr const char* extremes = "f64 f32 f16 bf16 i64 i32 i8 u64 u32 u8";
-constexpr Takes table[] = {
+constexpr Takes types_of_operators[] = {
     {"Neg", with_sign},
     {"Relu", with_sign},
     {"Abs", numbers},
@@ -92,7 +92,7 @@ std::vector<DType> wider(DType dtype) {
 }  // namespace
 
 DType Emitter::computed_in(const std::string& type, DType dtype) const {
-  for (const Takes& takes : table) {
+  for (const Takes& takes : types_of_operators) {
     if (type != takes.op) continue;
     std::vector<std::string> names = split(takes.dtypes, ' ');
     auto allowed = [&](DType one) {

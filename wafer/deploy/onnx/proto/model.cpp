@@ -11,7 +11,7 @@
 namespace wafer::onnx {
 
 namespace {
-using Proto = ::onnx::AttributeProto;
+using AttributeMessage = ::onnx::AttributeProto;
 
 GraphDef convert_graph(::onnx::GraphProto& graph, const Source& source);
 
@@ -30,60 +30,60 @@ std::vector<std::string> take_texts(::google::protobuf::RepeatedPtrField<std::st
   return {std::make_move_iterator(list.begin()), std::make_move_iterator(list.end())};
 }
 
-Attribute convert_attribute(Proto& a, const Source& source, const std::string& label) {
+Attribute convert_attribute(AttributeMessage& a, const Source& source, const std::string& label) {
   Attribute out;
   out.reference = a.ref_attr_name();
   auto type = a.type();
-  if (type == Proto::UNDEFINED && out.reference.empty()) {
+  if (type == AttributeMessage::UNDEFINED && out.reference.empty()) {
     // Files before IR version 2 leave the type out.
-    type = a.has_f()          ? Proto::FLOAT
-           : a.has_i()        ? Proto::INT
-           : a.has_s()        ? Proto::STRING
-           : a.has_t()        ? Proto::TENSOR
-           : a.has_g()        ? Proto::GRAPH
-           : a.floats_size()  ? Proto::FLOATS
-           : a.strings_size() ? Proto::STRINGS
-                              : Proto::INTS;
+    type = a.has_f()          ? AttributeMessage::FLOAT
+           : a.has_i()        ? AttributeMessage::INT
+           : a.has_s()        ? AttributeMessage::STRING
+           : a.has_t()        ? AttributeMessage::TENSOR
+           : a.has_g()        ? AttributeMessage::GRAPH
+           : a.floats_size()  ? AttributeMessage::FLOATS
+           : a.strings_size() ? AttributeMessage::STRINGS
+                              : AttributeMessage::INTS;
   }
   switch (type) {
-    case Proto::FLOAT:
+    case AttributeMessage::FLOAT:
       out.kind = Attribute::Kind::number;
       out.f = a.f();
       break;
-    case Proto::INT:
+    case AttributeMessage::INT:
       out.kind = Attribute::Kind::integer;
       out.i = a.i();
       break;
-    case Proto::STRING:
+    case AttributeMessage::STRING:
       out.kind = Attribute::Kind::text;
       out.s = a.s();
       break;
-    case Proto::TENSOR:
+    case AttributeMessage::TENSOR:
       out.kind = Attribute::Kind::tensor;
       if (out.reference.empty()) out.t = convert_tensor(*a.mutable_t(), source, label);
       break;
-    case Proto::GRAPH:
+    case AttributeMessage::GRAPH:
       out.kind = Attribute::Kind::graph;
       if (out.reference.empty())
         out.g = std::make_shared<const GraphDef>(convert_graph(*a.mutable_g(), source));
       break;
-    case Proto::FLOATS:
+    case AttributeMessage::FLOATS:
       out.kind = Attribute::Kind::numbers;
       out.floats.assign(a.floats().begin(), a.floats().end());
       break;
-    case Proto::INTS:
+    case AttributeMessage::INTS:
       out.kind = Attribute::Kind::integers;
       out.ints.assign(a.ints().begin(), a.ints().end());
       break;
-    case Proto::STRINGS:
+    case AttributeMessage::STRINGS:
       out.kind = Attribute::Kind::texts;
       out.strings.assign(a.strings().begin(), a.strings().end());
       break;
-    case Proto::TYPE_PROTO:
+    case AttributeMessage::TYPE_PROTO:
       out.kind = Attribute::Kind::type;
       out.tp = convert_type(a.tp(), source, label);
       break;
-    case Proto::UNDEFINED: break;  // a reference: the kind is the referenced attribute's
+    case AttributeMessage::UNDEFINED: break;  // a reference: the kind is the referenced attribute's
     default:
       throw UserError(source.where, str(label, ": attributes of type ", static_cast<int>(type),
                                         " are not supported"));
@@ -102,7 +102,7 @@ NodeDef convert_node(::onnx::NodeProto& node, const Source& source) {
   out.domain = normal_domain(node.domain());
   out.inputs = take_texts(*node.mutable_input());
   out.outputs = take_texts(*node.mutable_output());
-  consume(*node.mutable_attribute(), [&](Proto& attribute) {
+  consume(*node.mutable_attribute(), [&](AttributeMessage& attribute) {
     std::string label = str(out.text(), ", attribute '", attribute.name(), "'");
     WAFER_REQUIRE(!attribute.name().empty(), source.where, label, ": it has no name");
     bool added =

@@ -10,7 +10,7 @@
 namespace wafer::onnx {
 
 namespace {
-using Proto = ::onnx::TensorProto;
+using TensorMessage = ::onnx::TensorProto;
 
 int64_t parse_integer(const std::string& text, const Source& source, const std::string& label) {
   errno = 0;
@@ -21,7 +21,8 @@ int64_t parse_integer(const std::string& text, const Source& source, const std::
   return value;
 }
 
-std::string external_bytes(const Proto& tensor, const Source& source, const std::string& label) {
+std::string external_bytes(const TensorMessage& tensor, const Source& source,
+                           const std::string& label) {
   std::string location;
   int64_t offset = 0, length = -1;
   for (const auto& entry : tensor.external_data()) {
@@ -45,7 +46,7 @@ std::string copy_list(const List& list) {
 }
 
 // The typed lists of a tensor as the bytes that raw_data would hold.
-std::string copy_lists(const Proto& t, ElementType type) {
+std::string copy_lists(const TensorMessage& t, ElementType type) {
   switch (type) {
     case ElementType::f32: return copy_list<float>(t.float_data());
     case ElementType::f64: return copy_list<double>(t.double_data());
@@ -67,7 +68,7 @@ void free_list(List* list) {
 }
 
 // The same, and frees the lists: what follows holds the numbers twice as it is.
-std::string take_lists(Proto& t, ElementType type) {
+std::string take_lists(TensorMessage& t, ElementType type) {
   std::string raw = copy_lists(t, type);
   free_list(t.mutable_float_data());
   free_list(t.mutable_double_data());
@@ -77,7 +78,7 @@ std::string take_lists(Proto& t, ElementType type) {
   return raw;
 }
 
-bool has_lists(const Proto& t) {
+bool has_lists(const TensorMessage& t) {
   return t.float_data_size() || t.int32_data_size() || t.int64_data_size() ||
          t.double_data_size() || t.uint64_data_size() || t.string_data_size();
 }
@@ -99,12 +100,12 @@ int64_t count_elements(const Dims& dims, const Source& source, const std::string
 }
 }  // namespace
 
-Value convert_tensor(Proto& t, const Source& source, const std::string& label) {
+Value convert_tensor(TensorMessage& t, const Source& source, const std::string& label) {
   WAFER_REQUIRE(!t.has_segment(), source.where, label, ": segments of tensors are not supported");
   ElementType type = element_type(t.data_type(), str(source.where, "] [", label));
   int64_t count = count_elements(t.dims(), source, label);
   std::vector<int64_t> dims(t.dims().begin(), t.dims().end());
-  bool external = t.data_location() == Proto::EXTERNAL;
+  bool external = t.data_location() == TensorMessage::EXTERNAL;
   if (type == ElementType::string) {
     WAFER_REQUIRE(!external && !t.has_raw_data() && t.string_data_size() == count, source.where,
                   label, ": ", t.string_data_size(), " strings where its dimensions say ", count);

@@ -96,7 +96,7 @@ Tensor hardmax(const Tensor& x, int axis) {
   return cast(equal(iota(x.shape(), axis), argmax(x, axis, true)), x.dtype());
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry activation_table[] = {
     {"Celu", celu},
     {"Elu", elu_rule},
     {"Gelu", gelu_rule},
@@ -120,7 +120,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList activation_rules() {
-  return rules;
+  return activation_table;
 }
 
 }  // namespace wafer::onnx

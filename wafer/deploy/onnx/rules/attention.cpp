@@ -160,7 +160,7 @@ Values rotary_embedding(Context& c) {
   return {packed ? join_heads(y) : y};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry attention_table[] = {
     {"Attention", attention},
     {"FlexAttention", flex_attention, false, "ai.onnx.preview"},
     {"RotaryEmbedding", rotary_embedding},
@@ -168,7 +168,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList attention_rules() {
-  return rules;
+  return attention_table;
 }
 
 }  // namespace wafer::onnx

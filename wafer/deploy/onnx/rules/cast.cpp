@@ -124,7 +124,7 @@ Values bit_cast(Context& c) {
   return {Value(Tensor::from_bytes(carrier(to), c.in(0).shape(), bytes), to)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry cast_table[] = {
     {"BitCast", bit_cast},
     {"Cast", cast_rule, true},
     {"CastLike", cast_like, true},
@@ -141,7 +141,7 @@ Value cast_value(const Value& value, ElementType to, bool saturate, const std::s
 }
 
 RuleList cast_rules() {
-  return rules;
+  return cast_table;
 }
 
 }  // namespace wafer::onnx

@@ -254,7 +254,7 @@ Values scan_rule(Context& c) {
   return out;
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry control_flow_table[] = {
     {"If", if_rule, true},
     {"Loop", loop, true},
     {"Scan", scan_rule, true},
@@ -262,7 +262,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList control_flow_rules() {
-  return rules;
+  return control_flow_table;
 }
 
 }  // namespace wafer::onnx

@@ -197,7 +197,7 @@ Values causal_conv(Context& c) {
   return {activation == "none" ? y : silu(y), narrow(whole, 2, length - before, length)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry conv_table[] = {
     {"CausalConvWithState", causal_conv}, {"Conv", conv_rule},
     {"ConvInteger", conv_integer},        {"ConvTranspose", conv_transpose_rule},
     {"QLinearConv", qlinear_conv},
@@ -205,7 +205,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList conv_rules() {
-  return rules;
+  return conv_table;
 }
 
 }  // namespace wafer::onnx

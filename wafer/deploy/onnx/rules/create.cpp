@@ -56,7 +56,7 @@ Values eye_like(Context& c) {
   return {cast(equal(diagonal, Tensor(k)), type)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry create_table[] = {
     {"Constant", constant_rule, true},
     {"ConstantOfShape", constant_of_shape},
     {"EyeLike", eye_like},
@@ -65,7 +65,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList create_rules() {
-  return rules;
+  return create_table;
 }
 
 }  // namespace wafer::onnx

@@ -147,11 +147,11 @@ Values einsum(Context& c) {
   return {ordered(result, output)};
 }
 
-constexpr RuleEntry rules[] = {{"Einsum", einsum}};
+constexpr RuleEntry einsum_table[] = {{"Einsum", einsum}};
 }  // namespace
 
 RuleList einsum_rules() {
-  return rules;
+  return einsum_table;
 }
 
 }  // namespace wafer::onnx

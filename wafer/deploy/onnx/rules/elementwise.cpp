@@ -185,7 +185,7 @@ Values bit_shift(Context& c) {
   return {where(inside, shifted, zeros_like(shifted))};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry elementwise_table[] = {
     {"Abs", unary<abs>},
     {"Acos", unary<acos>},
     {"Acosh", unary<acosh>},
@@ -241,7 +241,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList elementwise_rules() {
-  return rules;
+  return elementwise_table;
 }
 
 }  // namespace wafer::onnx

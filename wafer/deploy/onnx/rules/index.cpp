@@ -186,7 +186,7 @@ Values tensor_scatter(Context& c) {
   return {scatter_elements(past, at, update, axis)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry index_table[] = {
     {"Compress", compress},
     {"Gather", gather_rule, true},
     {"GatherElements", gather_elements_rule},
@@ -201,7 +201,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList index_rules() {
-  return rules;
+  return index_table;
 }
 
 }  // namespace wafer::onnx

@@ -54,11 +54,11 @@ Values linear_attention(Context& c) {
   return {cast(y, c.in(0).dtype()), cast(result.carries[0], state_type)};
 }
 
-constexpr RuleEntry rules[] = {{"LinearAttention", linear_attention}};
+constexpr RuleEntry linear_attention_table[] = {{"LinearAttention", linear_attention}};
 }  // namespace
 
 RuleList linear_attention_rules() {
-  return rules;
+  return linear_attention_table;
 }
 
 }  // namespace wafer::onnx

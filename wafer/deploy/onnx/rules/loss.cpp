@@ -33,14 +33,14 @@ Values softmax_cross_entropy(Context& c) {
   return {loss_of(c, log_probabilities), log_probabilities};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry loss_table[] = {
     {"NegativeLogLikelihoodLoss", nll},
     {"SoftmaxCrossEntropyLoss", softmax_cross_entropy},
 };
 }  // namespace
 
 RuleList loss_rules() {
-  return rules;
+  return loss_table;
 }
 
 }  // namespace wafer::onnx

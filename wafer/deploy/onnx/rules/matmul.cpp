@@ -82,7 +82,7 @@ Values det(Context& c) {
   return {determinant(x)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry matmul_table[] = {
     {"Det", det},
     {"Gemm", gemm},
     {"MatMul", matmul_rule},
@@ -92,7 +92,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList matmul_rules() {
-  return rules;
+  return matmul_table;
 }
 
 }  // namespace wafer::onnx

@@ -153,7 +153,7 @@ Values bernoulli(Context& c) {
   return {cast(hit, random_type(c, p.dtype()))};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry ml_table[] = {
     {"ArrayFeatureExtractor", array_feature_extractor, false, "ai.onnx.ml"},
     {"Bernoulli", bernoulli},
     {"Binarizer", binarizer, false, "ai.onnx.ml"},
@@ -167,7 +167,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList ml_rules() {
-  return rules;
+  return ml_table;
 }
 
 }  // namespace wafer::onnx

@@ -150,7 +150,7 @@ Values dropout_rule(Context& c) {
   return {y, c.version() < 10 ? cast(mask, x.dtype()) : mask};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry norm_table[] = {
     {"BatchNormalization", batch_normalization},
     {"Dropout", dropout_rule},
     {"GroupNormalization", group_normalization},
@@ -164,7 +164,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList norm_rules() {
-  return rules;
+  return norm_table;
 }
 
 }  // namespace wafer::onnx

@@ -218,7 +218,7 @@ Values max_roi_pool(Context& c) {
   return {where(empty, scalar(0, x.dtype()), y)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry pool_table[] = {
     {"AveragePool", average_pool},
     {"GlobalAveragePool", global_average_pool},
     {"GlobalLpPool", global_lp_pool},
@@ -231,7 +231,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList pool_rules() {
-  return rules;
+  return pool_table;
 }
 
 }  // namespace wafer::onnx

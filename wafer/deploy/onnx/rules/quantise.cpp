@@ -78,7 +78,7 @@ Values dynamic_quantize_linear(Context& c) {
   return {cast(y, DType::u8), scale, cast(zero, DType::u8)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry quantise_table[] = {
     {"DequantizeLinear", dequantize_linear, true},
     {"DynamicQuantizeLinear", dynamic_quantize_linear},
     {"QuantizeLinear", quantize_linear, true},
@@ -86,7 +86,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList quantise_rules() {
-  return rules;
+  return quantise_table;
 }
 
 }  // namespace wafer::onnx

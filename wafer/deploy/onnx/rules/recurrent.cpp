@@ -260,7 +260,7 @@ Values recurrent(Context& c) {
   return out;
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry recurrent_table[] = {
     {"GRU", recurrent<3, 1, gru_step>},
     {"LSTM", recurrent<4, 2, lstm_step>},
     {"RNN", recurrent<1, 1, rnn_step>},
@@ -268,7 +268,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList recurrent_rules() {
-  return rules;
+  return recurrent_table;
 }
 
 }  // namespace wafer::onnx

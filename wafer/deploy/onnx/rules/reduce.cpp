@@ -115,7 +115,7 @@ Tensor sums(Tensor x, int axis) {
   return running_sum(x, axis);
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry reduce_table[] = {
     {"ArgMax", arg_rule<argmax>},
     {"ArgMin", arg_rule<argmin>},
     {"CumProd", running<running_product, 1>},
@@ -134,7 +134,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList reduce_rules() {
-  return rules;
+  return reduce_table;
 }
 
 }  // namespace wafer::onnx

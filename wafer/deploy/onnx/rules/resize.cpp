@@ -226,11 +226,11 @@ Values upsample(Context& c) {
   return resize_with(c, o, target_of(c, c.in(0), 1, 9), {});
 }
 
-constexpr RuleEntry rules[] = {{"Resize", resize}, {"Upsample", upsample}};
+constexpr RuleEntry resize_table[] = {{"Resize", resize}, {"Upsample", upsample}};
 }  // namespace
 
 RuleList resize_rules() {
-  return rules;
+  return resize_table;
 }
 
 }  // namespace wafer::onnx

@@ -280,7 +280,7 @@ Values col2im(Context& c) {
   return {pad(reshape(sums, out), low, high)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry sample_table[] = {
     {"AffineGrid", affine_grid},
     {"Col2Im", col2im},
     {"DeformConv", deform_conv},
@@ -289,7 +289,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList sample_rules() {
-  return rules;
+  return sample_table;
 }
 
 }  // namespace wafer::onnx

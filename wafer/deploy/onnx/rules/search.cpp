@@ -227,7 +227,7 @@ Values roi_align(Context& c) {
   return {reshape(stack(parts, 0), out)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry search_table[] = {
     {"NonMaxSuppression", non_max_suppression},
     {"NonZero", non_zero},
     {"RoiAlign", roi_align},
@@ -236,7 +236,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList search_rules() {
-  return rules;
+  return search_table;
 }
 
 }  // namespace wafer::onnx

@@ -135,7 +135,7 @@ Values optional_get_element(Context& c) {
   return {c.value(0)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry sequence_table[] = {
     {"ConcatFromSequence", concat_from_sequence, true},
     {"Optional", optional_rule, true},
     {"OptionalGetElement", optional_get_element, true},
@@ -152,7 +152,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList sequence_rules() {
-  return rules;
+  return sequence_table;
 }
 
 }  // namespace wafer::onnx

@@ -197,7 +197,7 @@ Values space_to_depth(Context& c) {
   return {reshape(transpose(y, {0, 3, 5, 1, 2, 4}), {n, x.size(1) * b * b, h / b, w / b})};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry shape_table[] = {
     {"Concat", concat_rule, true},
     {"DepthToSpace", depth_to_space},
     {"Expand", expand, true},
@@ -216,7 +216,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList shape_rules() {
-  return rules;
+  return shape_table;
 }
 
 }  // namespace wafer::onnx

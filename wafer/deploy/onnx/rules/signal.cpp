@@ -152,7 +152,7 @@ Values mel_weight_matrix(Context& c) {
   return {reshape(constant(weights, type), {bins, bands})};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry signal_table[] = {
     {"BlackmanWindow", blackman},
     {"DFT", dft},
     {"HammingWindow", hamming},
@@ -163,7 +163,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList signal_rules() {
-  return rules;
+  return signal_table;
 }
 
 }  // namespace wafer::onnx

@@ -159,14 +159,14 @@ Values reverse_sequence(Context& c) {
   return {gather_elements(x, from, time)};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry slice_table[] = {
     {"CenterCropPad", center_crop_pad}, {"Pad", pad_rule}, {"ReverseSequence", reverse_sequence},
     {"Slice", slice_rule, true},        {"Trilu", trilu},
 };
 }  // namespace
 
 RuleList slice_rules() {
-  return rules;
+  return slice_table;
 }
 
 }  // namespace wafer::onnx

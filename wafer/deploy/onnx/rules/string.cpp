@@ -196,7 +196,7 @@ Values tfidf_vectorizer(Context& c) {
   return {Tensor::from_values(counts, Shape(out))};
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry string_table[] = {
     {"RegexFullMatch", regex_full_match},    {"StringConcat", string_concat},
     {"StringNormalizer", string_normalizer}, {"StringSplit", string_split},
     {"TfIdfVectorizer", tfidf_vectorizer},
@@ -204,7 +204,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList string_rules() {
-  return rules;
+  return string_table;
 }
 
 }  // namespace wafer::onnx

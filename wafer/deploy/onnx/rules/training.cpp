@@ -86,7 +86,7 @@ Values gradient(Context& c) {
   return out;
 }
 
-constexpr RuleEntry rules[] = {
+constexpr RuleEntry training_table[] = {
     {"Adagrad", adagrad, false, "ai.onnx.preview.training"},
     {"Adam", adam, false, "ai.onnx.preview.training"},
     {"Gradient", gradient, false, "ai.onnx.preview.training"},
@@ -95,7 +95,7 @@ constexpr RuleEntry rules[] = {
 }  // namespace
 
 RuleList training_rules() {
-  return rules;
+  return training_table;
 }
 
 }  // namespace wafer::onnx
