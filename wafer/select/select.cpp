@@ -94,25 +94,54 @@ Candidate consider(const std::shared_ptr<Device>& device, int threads, Precision
   return candidate;
 }
 
-// Measures all candidates in turns, so that what slows the machine down for a while meets them all.
-void measure_all(const std::vector<std::pair<Graph, Candidate*>>& candidates) {
-  constexpr int rounds = 4;
-  std::vector<std::vector<double>> times(candidates.size());
-  for (int round = 0; round < rounds; ++round) {
-    for (size_t i = 0; i < candidates.size(); ++i) {
-      const auto& [graph, candidate] = candidates[i];
-      ThreadScope scope(candidate->threads > 0 ? candidate->threads : thread_count());
-      auto artifact = compile_cached(*candidate->device, graph, {.threads = scope.count()});
-      Runner runner(*candidate->device, artifact);
-      for (double seconds : measure(runner, 0.3, 3)) times[i].push_back(seconds);
-      if (round + 1 == rounds && log_enabled("select"))
-        log_steps(*candidate->prediction, step_times(runner, 0.5, 5));
-    }
+// A candidate that is measured, part by part, on the threads that are set where it is made.
+class Trial {
+ public:
+  Trial(const Graph& graph, Candidate& candidate)
+      : candidate_(candidate),
+        threads_(thread_count()),
+        artifact_(compile_cached(*candidate.device, graph, {.threads = threads_})),
+        gauge_(*candidate.device, threads_, candidate.calibration->gauge_seconds) {}
+
+  void take_part() {
+    ThreadScope scope(threads_);
+    Runner runner(*candidate_.device, artifact_);
+    double part = 0;
+    double gauge = gauge_.around([&] { part = percentile(measure(runner, 0.15, 3), 0.5); });
+    parts_at_full_speed_ += gauge_.full_speed(gauge);
+    fastest_part_ = std::min(fastest_part_, part);
   }
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    std::sort(times[i].begin(), times[i].end());
-    candidates[i].second->measured_seconds = percentile(times[i], 0.5);
+  bool enough() const { return parts_at_full_speed_ >= 3; }
+
+  // The median step of the fastest part: a prediction is of a machine that does nothing else, and
+  // other work only ever makes a part slower.
+  void finish() {
+    candidate_.measured_seconds = fastest_part_;
+    if (!log_enabled("select")) return;
+    ThreadScope scope(threads_);
+    Runner runner(*candidate_.device, artifact_);
+    log("select", str(parts_at_full_speed_, " parts at full speed"));
+    log_steps(*candidate_.prediction, step_times(runner, 0.5, 5));
   }
+
+ private:
+  Candidate& candidate_;
+  int threads_;
+  std::shared_ptr<const Artifact> artifact_;
+  Gauge gauge_;
+  int parts_at_full_speed_ = 0;
+  double fastest_part_ = HUGE_VAL;
+};
+
+// Measures all candidates in turns, so that what slows the machine down for a while meets them all,
+// and those longer that it met too often.
+void measure_all(std::vector<Trial>& trials) {
+  constexpr int least = 6, most = 16;
+  for (int round = 0; round < most; ++round) {
+    for (Trial& trial : trials)
+      if (round < least || !trial.enough()) trial.take_part();
+  }
+  for (Trial& trial : trials) trial.finish();
 }
 
 // Lower is better.
@@ -191,12 +220,14 @@ Choice best_for(const Graph& graph, const Options& options) {
     }
   }
   if (options.verify) {
-    std::vector<std::pair<Graph, Candidate*>> measurable;
+    std::vector<Trial> trials;
     for (size_t i = 0; i < programs.size(); ++i) {
       Candidate& candidate = choice.candidates[i];
-      if (candidate.prediction) measurable.emplace_back(programs[i], &candidate);
+      if (!candidate.prediction) continue;
+      ThreadScope scope(candidate.threads > 0 ? candidate.threads : thread_count());
+      trials.emplace_back(programs[i], candidate);
     }
-    measure_all(measurable);
+    measure_all(trials);
   }
   std::stable_sort(
       choice.candidates.begin(), choice.candidates.end(),
