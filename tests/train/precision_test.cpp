@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/io/helpers.h"
 #include "tests/train/helpers.h"
+#include "wafer/op/op.h"
+#include "wafer/pass/lower.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/train/trainer.h"
 
@@ -32,6 +36,28 @@ TEST(Precision, TrainsInBf16AsWellAsInF32) {
     EXPECT_EQ(report.precision, name(precision));
     EXPECT_GT(*report.splits[0].accuracy, 0.95);
     for (const auto& slot : model.named_parameters()) EXPECT_EQ(slot.value->dtype(), DType::f32);
+  }
+}
+
+// A weight and its moments are read and written once, whatever dtype the gradient comes in.
+TEST(Precision, AnUpdateIsOnePassOverMemory) {
+  for (Precision precision : {Precision::f32, Precision::bf16}) {
+    Mlp model;
+    Objective objective{&model, [&](const Tensor& x) { return model.forward(x); },
+                        nn::cross_entropy, true};
+    Graph step = train_step_graph(objective, optim::Adam{}, {.precision = precision},
+                                  {DType::f32, Shape{8, 4}}, {DType::i64, Shape{8}});
+    auto cpu = device("cpu");
+    Graph lowered = lower(step, cpu->target(), {.fuse_elementwise = true});
+    std::set<const Node*> updates;
+    for (const Node* node : topological_order(lowered)) {
+      for (const Type& type : node->outputs) {
+        bool of_weight = type == Type{DType::f32, Shape{16, 4}};
+        if (of_weight && !node->is(op::input) && !node->is(op::matmul)) updates.insert(node);
+      }
+    }
+    ASSERT_EQ(updates.size(), 1u) << print(lowered);
+    EXPECT_EQ((*updates.begin())->outputs.size(), 3u) << print(lowered);
   }
 }
 

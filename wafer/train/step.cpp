@@ -29,8 +29,11 @@ Tensor correct_of(const Objective& objective, const Tensor& output, const Tensor
   return reduce_sum(equal(argmax(output, -1), target));
 }
 
-// Whether the loss and every gradient are finite: a sum is only where all its terms are.
+// Whether the loss and every gradient are finite: a sum is only where all its terms are. Not in the
+// optimizer's scope, whose values are f32: sums of bf16 tell as much, and need no f32 copy of the
+// gradients, which alone would keep the update from being one pass over memory.
 Tensor all_finite(const Tensor& loss, const std::vector<Tensor>& gradients) {
+  PathScope scope = PathScope::whole("finite");
   Tensor total = cast(loss, DType::f32);
   for (const Tensor& gradient : gradients) {
     DType dtype = gradient.dtype() == DType::f64 ? DType::f64 : DType::f32;
