@@ -1,5 +1,8 @@
+#include <algorithm>
+
 #include "tests/op/cases.h"
 #include "wafer/op/attention.h"
+#include "wafer/op/op.h"
 
 namespace wafer::op_tests {
 
@@ -12,6 +15,7 @@ std::vector<OpCase> attention_cases() {
     AttentionOptions options;
     Sizes mask = {};  // empty: none
     std::optional<DType> mask_dtype = {};
+    bool grad = true;
   };
   for (const Case& k : std::vector<Case>{
            {"plain", {2, 3, 5, 4}, {2, 3, 6, 4}, {2, 3, 6, 4}, {}},
@@ -23,18 +27,61 @@ std::vector<OpCase> attention_cases() {
            {"added mask, causal", {2, 4, 3}, {2, 4, 3}, {2, 4, 3}, {.causal = true}, {2, 4, 4}},
            {"one query", {1, 8}, {1, 8}, {1, 8}, {}},
            {"no batches", {0, 3, 4}, {0, 3, 4}, {0, 3, 4}, {}},
+           {"mask for each batch", {2, 3, 4, 3}, {2, 3, 5, 3}, {2, 3, 5, 3}, {}, {2, 1, 4, 1}},
+           {"mask of keys for each head",
+            {2, 3, 4, 3},
+            {2, 3, 5, 3},
+            {2, 3, 5, 3},
+            {},
+            {3, 1, 5},
+            DType::boolean},
+           // More scores than are worked on together.
+           {"40 queries, 4096 keys", {2, 40, 3}, {2, 4096, 3}, {2, 4096, 2}, {}, {}, {}, false},
+           {"the same, causal with a mask",
+            {1, 40, 3},
+            {1, 4096, 3},
+            {1, 4096, 2},
+            {.causal = true},
+            {40, 1},
+            {},
+            false},
            {"33 queries of width 16", {1, 33, 16}, {1, 33, 16}, {1, 33, 16}, {.causal = true}}}) {
     std::vector<Input> inputs = {{k.query}, {k.key}, {k.value}};
     if (!k.mask.empty()) inputs.push_back({k.mask, -1, 1, Fill::uniform, k.mask_dtype});
+    auto options_of = [options = k.options](const Tensors& in, size_t mask) {
+      AttentionOptions result = options;
+      if (in.size() > mask) result.mask = in[mask];
+      return result;
+    };
+    std::vector<Input> with_gradient = inputs;
+    Sizes result = k.query;
+    result.back() = k.value.back();
+    with_gradient.push_back({result});
+    std::rotate(with_gradient.begin(), with_gradient.end() - 1, with_gradient.end());
+    cases.push_back(
+        {.op = "scaled_dot_product_attention_gradient",
+         .name = k.name,
+         .inputs = std::move(with_gradient),
+         .build = [options_of](const Tensors& in) -> Tensors {
+           Tensors rest(in.begin() + 1, in.end());
+           Tensor y = scaled_dot_product_attention(rest[0], rest[1], rest[2], options_of(rest, 3));
+           return make_node(op::scaled_dot_product_attention_gradient, in, y.node().attrs);
+         },
+         .dtypes = floats(),
+         .grad = k.grad,
+         .second = false,
+         .tolerance = 64,
+         .of_largest = true,
+         .magnitude = 4});
     cases.push_back({.op = "scaled_dot_product_attention",
                      .name = k.name,
                      .inputs = std::move(inputs),
-                     .build = [options = k.options](const Tensors& in) -> Tensors {
-                       AttentionOptions o = options;
-                       if (in.size() > 3) o.mask = in[3];
-                       return {scaled_dot_product_attention(in[0], in[1], in[2], o)};
+                     .build = [options_of](const Tensors& in) -> Tensors {
+                       return {
+                           scaled_dot_product_attention(in[0], in[1], in[2], options_of(in, 3))};
                      },
                      .dtypes = floats(),
+                     .grad = k.grad,
                      .tolerance = 32,
                      .of_largest = true,
                      .magnitude = 2});

@@ -268,10 +268,14 @@ void add_control_flow(PerfCases& cases) {
 
 void add_sequences(PerfCases& cases) {
   const Sizes heads = {16, 8, 128, 32};
-  row(cases, "scaled_dot_product_attention", "16x8 heads, 128 of width 32",
-      {{heads}, {heads}, {heads}}, [](const Tensors& in) -> Tensors {
-        return {scaled_dot_product_attention(in[0], in[1], in[2], {.causal = true})};
-      });
+  const Sizes long_heads = {1, 8, 2048, 64};
+  for (const auto& [name, sizes] : {std::pair{"16x8 heads, 128 of width 32", heads},
+                                    std::pair{"8 heads, 2048 of width 64", long_heads}}) {
+    add_both(cases, "scaled_dot_product_attention", "scaled_dot_product_attention_gradient", name,
+             {{sizes}, {sizes}, {sizes}}, sizes, [](const Tensors& in) -> Tensors {
+               return {scaled_dot_product_attention(in[0], in[1], in[2])};
+             });
+  }
   constexpr int64_t time = 64, batch = 32, features = 128, hidden = 128;
   // Inputs: x, four weights, a state.
   auto inputs = [&](int64_t gates) -> std::vector<Input> {

@@ -52,6 +52,7 @@ Arity arity(const OpDef& def) {
       {&op::while_loop, {0, any}},
       {&op::if_else, {1, any}},
       {&op::scaled_dot_product_attention, {3, 4}},
+      {&op::scaled_dot_product_attention_gradient, {4, 5}},
       {&op::rnn, {6, 6}},
       {&op::lstm, {7, 7}},
       {&op::lstm_gradient, {14, 14}},

@@ -6,9 +6,11 @@
 #include "wafer/op/composite.h"
 #include "wafer/op/create.h"
 #include "wafer/op/elementwise.h"
+#include "wafer/op/gradient_of.h"
 #include "wafer/op/matmul.h"
 #include "wafer/op/op.h"
 #include "wafer/op/random.h"
+#include "wafer/op/reduce.h"
 #include "wafer/op/shape_ops.h"
 #include "wafer/op/softmax.h"
 
@@ -90,21 +92,73 @@ Tensor attention_weights(const Tensors& in, const AttentionAttrs& attrs) {
   Tensor zero = scalar_like(scores, 0);
   return where(blind, zero, softmax(where(blind, zero, scores)));
 }
+
+// The gradient by the scores, P * (G - sum(P * G)), of the weights P and G, the gradient by them.
+// What a mask hides has the weight 0, so its gradient is 0 too.
+Tensor by_scores(const Tensor& weights, const Tensor& g, const Tensor& value) {
+  Tensor by_weights = matmul(g, value, false, true);
+  return weights * (by_weights - reduce_sum(weights * by_weights, {-1}, true));
+}
+
+std::vector<Type> infer_attention_gradient(const InferArgs& args) {
+  const Tensor& g = args.inputs[0];
+  Tensors in(args.inputs.begin() + 1, args.inputs.end());
+  std::vector<Type> result = infer_attention({in, args.attrs, args.subgraphs});
+  WAFER_CHECK(g.type() == result[0], "attention's gradient: ", g.type(), " for ", result[0]);
+  return {in[0].type(), in[1].type(), in[2].type()};
+}
+
+// A part for each product with queries and keys, and one for each with values.
+Cost attention_cost(const Node& node, size_t first, double by_width, double by_value_width) {
+  const Tensor &query = node.inputs[first], &value = node.inputs[first + 2];
+  auto scores = static_cast<double>(leading(query).elements()) *
+                static_cast<double>(query.size(-2)) * static_cast<double>(value.size(-2));
+  double width = by_width * static_cast<double>(query.size(-1)) +
+                 by_value_width * static_cast<double>(value.size(-1));
+  return {scores * (2 * width + 12), bytes_touched(node)};
+}
+
+Tensors attention_vjp(const VjpArgs& v) {
+  const auto& attrs = v.node.attr<AttentionAttrs>();
+  const Tensor& g = v.output_gradients[0];
+  Tensors in = {g};
+  in.insert(in.end(), v.inputs.begin(), v.inputs.end());
+  Tensors result = make_node(op::scaled_dot_product_attention_gradient, in, v.node.attrs);
+  if (v.inputs.size() == 4) {
+    result.emplace_back();
+    if (v.needed[3]) {
+      Tensor all = by_scores(attention_weights(v.inputs, attrs), g, v.inputs[2]);
+      const Tensor& mask = v.inputs[3];
+      result[3] = gradient_of({broadcast_to(mask, all.shape())}, {all}, {mask})[0];
+    }
+  }
+  return result;
+}
 }  // namespace
 
 const OpDef scaled_dot_product_attention_def = {
     .name = op_name,
     .infer = infer_attention,
+    .vjp = attention_vjp,
     .decompose = [](const Node& node, const Tensors& in) -> Tensors {
       return {matmul(attention_weights(in, node.attr<AttentionAttrs>()), in[2])};
     },
-    .cost = [](const Node& node) -> Cost {
-      const Tensor &query = node.inputs[0], &value = node.inputs[2];
-      auto scores = static_cast<double>(leading(query).elements()) *
-                    static_cast<double>(query.size(-2)) * static_cast<double>(value.size(-2));
-      auto width = static_cast<double>(query.size(-1) + value.size(-1));
-      return {scores * (2 * width + 12), bytes_touched(node)};
+    .cost = [](const Node& node) { return attention_cost(node, 0, 1, 1); },
+    .read_attrs = Attrs::read<AttentionAttrs>};
+
+const OpDef scaled_dot_product_attention_gradient_def = {
+    .name = "scaled_dot_product_attention_gradient",
+    .infer = infer_attention_gradient,
+    .decompose = [](const Node& node, const Tensors& all) -> Tensors {
+      const auto& attrs = node.attr<AttentionAttrs>();
+      const Tensor& g = all[0];
+      Tensors in(all.begin() + 1, all.end());
+      Tensor weights = attention_weights(in, attrs);
+      Tensor scores = by_scores(weights, g, in[2]) * attrs.scale;
+      return {matmul(scores, in[1]), matmul(scores, in[0], true, false),
+              matmul(weights, g, true, false)};
     },
+    .cost = [](const Node& node) { return attention_cost(node, 1, 3, 2); },
     .read_attrs = Attrs::read<AttentionAttrs>};
 
 Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,

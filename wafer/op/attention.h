@@ -22,7 +22,8 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
                                     const AttentionOptions& options = {});
 
 // Op scaled_dot_product_attention: query, key, value of equal leading dimensions and, if any, the
-// mask.
+// mask. Op scaled_dot_product_attention_gradient: the gradient by the result, then the same;
+// outputs are the gradients by query, key and value, for which the weights are computed again.
 struct AttentionAttrs {
   double scale = 1;
   bool causal = false;

@@ -48,6 +48,7 @@ Rule rule_of(const Node& node) {
       {&op::conv_input_gradient, Rule::lower},
       {&op::conv_weight_gradient, Rule::lower},
       {&op::scaled_dot_product_attention, Rule::lower},
+      {&op::scaled_dot_product_attention_gradient, Rule::lower},
       {&op::rnn, Rule::lower},
       {&op::lstm, Rule::lower},
       {&op::lstm_gradient, Rule::lower},

@@ -31,10 +31,12 @@ struct ConvProblem {
 };
 
 // A batch of products of equal rank: y = a b, a or b with the last two dimensions exchanged first.
+// Of one dtype, or y f32 where a and b are bf16.
 struct MatmulProblem {
   Type a, b, y;
   bool transpose_a = false, transpose_b = false;
   const void* b_values = nullptr;  // the memory of b, where it is a constant of the program
+  int threads = 0;                 // at most so many; 0: thread_count()
 };
 
 // Inputs of the steps: x and weight; y's gradient and weight; x and y's gradient; a and b; then

@@ -30,8 +30,8 @@ struct Extents {
 // f32, or f16 and bf16 by way of f32 in scratch.
 Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContext& context) {
   Extents e(p);
-  bool convert = p.y.dtype != DType::f32;
-  int parts = thread_count();
+  bool convert = p.a.dtype != DType::f32;
+  int parts = p.threads > 0 ? p.threads : thread_count();
   // Small products of a large batch go one to a thread each, large ones are cut up.
   bool over_batch = e.batch >= parts;
   int64_t a_size = e.batch * e.m * e.k, b_size = e.batch * e.k * e.n, c_size = e.batch * e.m * e.n;
@@ -54,7 +54,7 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
       convert_from(p.b.dtype, args.in[1], b32, b_size);
       a = a32;
       b = b32;
-      c = b32 + aligned(b_size);
+      if (p.y.dtype != DType::f32) c = b32 + aligned(b_size);
     }
     auto product = [&](int64_t i) {
       return GemmArgs{e.m,
@@ -81,7 +81,7 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
     } else {
       for (int64_t i = 0; i < e.batch; ++i) gemm(product(i), parts, workspace, multiply);
     }
-    if (convert) convert_to(p.y.dtype, c, args.out[0], c_size);
+    if (p.y.dtype != DType::f32) convert_to(p.y.dtype, c, args.out[0], c_size);
     apply_epilogue(epilogue, p.y, p.y.shape.rank() - 1, args);
   };
 }

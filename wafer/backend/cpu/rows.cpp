@@ -19,6 +19,24 @@ bool is_plain_cross_entropy(const Node& node, size_t first) {
   return logits.rank() == 2 && is_integer(targets.dtype()) && attrs.label_smoothing == 0 &&
          node.inputs.size() == (first == 0 ? 2u : 4u);
 }
+bool is_attention(const Node& node) {
+  return node.is(op::scaled_dot_product_attention) ||
+         node.is(op::scaled_dot_product_attention_gradient);
+}
+
+std::string why_attention_is_decomposed(const Node& node) {
+  DType dtype = node.outputs[0].dtype;
+  if (dtype != DType::f32 && !(dtype == DType::bf16 && multiplies_bf16()))
+    return "its kernel is for f32, and for bf16 where this CPU multiplies it";
+  for (const Tensor& input : node.inputs) {
+    if (!input.shape().is_static() || input.elements() == 0)
+      return "its kernel is for shapes with elements";
+  }
+  size_t mask = node.is(op::scaled_dot_product_attention) ? 3 : 4;
+  if (node.inputs.size() > mask && node.inputs[mask].dtype() == DType::bf16)
+    return "its kernel is for masks that are boolean or f32";
+  return "";
+}
 }  // namespace
 
 std::string why_decomposed(const Node& node) {
@@ -28,6 +46,7 @@ std::string why_decomposed(const Node& node) {
   bool is_norm = node.is(op::layer_norm) || node.is(op::layer_norm_gradient) ||
                  node.is(op::rms_norm) || node.is(op::rms_norm_gradient) ||
                  node.is(op::batch_norm) || node.is(op::batch_norm_gradient);
+  if (is_attention(node)) return why_attention_is_decomposed(node);
   if (!is_softmax && !is_loss && !is_norm) return "";
   if (!computes_in_f32(node.outputs[0].dtype)) return "its kernel computes in f32";
   for (const Type& type : node.outputs) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "wafer/backend/cpu/contraction.h"
 #include "wafer/backend/cpu/onednn/call.h"
 #include "wafer/backend/cpu/onednn/epilogue.h"
@@ -31,6 +33,7 @@ Desc matrix(const Type& type, bool transpose) {
 Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext& context) {
   double inner = static_cast<double>(p.a.shape.size(p.transpose_a ? -2 : -1));
   int threads = threads_for(2 * inner * static_cast<double>(p.y.elements()));
+  if (p.threads > 0) threads = std::min(threads, p.threads);
   ThreadScope scope(threads);
   Desc a = matrix(p.a, p.transpose_a), b = matrix(p.b, p.transpose_b), y = matrix(p.y, false);
   Desc bias;

@@ -17,7 +17,7 @@ float row_max(const float* x, int64_t n) {
       VFloat next = load<VFloat>(x + i);
       most = next > most ? next : most;
     }
-    for (int k = 0; k < lanes; ++k) result = most[k] > result ? most[k] : result;
+    result = fold_lanes(most, [](VFloat a, VFloat b) { return b > a ? b : a; });
   }
   for (; i < n; ++i) result = x[i] > result ? x[i] : result;
   return result;
@@ -37,9 +37,7 @@ template <class Vector, class Scalar>
     }
     for (; i + lanes <= end; i += lanes) a += vector(i);
     a += b;
-    float sum = 0;
-    for (int k = 0; k < lanes; ++k) sum += a[k];
-    total += static_cast<double>(sum);
+    total += static_cast<double>(fold_lanes(a, [](VFloat x, VFloat y) { return x + y; }));
   }
   for (; i < n; ++i) total += static_cast<double>(scalar(i));
   return total;
@@ -149,6 +147,59 @@ void exp_rows(const float* x, const float* shift, const float* scale, float* y, 
   for (int64_t r = 0; r < rows; ++r) {
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; ++i) y[r * n + i] = vexp(x[r * n + i] - shift[r]) * scale[r];
+  }
+}
+
+namespace {
+void scale_and_mask(float* row, int64_t n, const ScoreRules& rules, int64_t mask_at) {
+  float scale = rules.scale;
+  if (!rules.mask) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) row[i] *= scale;
+  } else if (rules.boolean) {
+    const auto* mask = static_cast<const uint8_t*>(rules.mask) + mask_at;
+    for (int64_t i = 0; i < n; ++i)
+      row[i] = mask[i * rules.mask_column] ? row[i] * scale : -__builtin_inff();
+  } else {
+    const float* mask = static_cast<const float*>(rules.mask) + mask_at;
+    for (int64_t i = 0; i < n; ++i) row[i] = row[i] * scale + mask[i * rules.mask_column];
+  }
+}
+
+bool sees_nothing(const float* row, int64_t n) {
+  bool nothing = true;
+  for (int64_t i = 0; i < n; ++i) nothing = nothing && row[i] == -__builtin_inff();
+  return nothing;
+}
+}  // namespace
+
+void score_rows(float* scores, int64_t rows, int64_t n, int64_t first, const ScoreRules& rules) {
+  for (int64_t r = 0; r < rows; ++r) {
+    float* row = scores + r * n;
+    int64_t seen = rules.causal && first + r + 1 < n ? first + r + 1 : n;
+    scale_and_mask(row, seen, rules, (first + r) * rules.mask_row);
+    float most = row_max(row, seen);
+    if (rules.mask && most == -__builtin_inff() && sees_nothing(row, seen)) {
+      seen = 0;
+    } else {
+      exp_into(row, most, row, seen);
+      auto scale = static_cast<float>(1.0 / row_sum(row, seen));
+#pragma GCC ivdep
+      for (int64_t i = 0; i < seen; ++i) row[i] *= scale;
+    }
+    for (int64_t i = seen; i < n; ++i) row[i] = 0;
+  }
+}
+
+void score_gradient_rows(const float* weights, float* g, int64_t rows, int64_t n, float scale) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* w = weights + r * n;
+    float* row = g + r * n;
+    auto along = static_cast<float>(sum_of(
+        n, [&](int64_t i) { return load<VFloat>(w + i) * load<VFloat>(row + i); },
+        [&](int64_t i) { return w[i] * row[i]; }));
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) row[i] = w[i] * (row[i] - along) * scale;
   }
 }
 

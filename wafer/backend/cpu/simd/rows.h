@@ -16,6 +16,22 @@ WAFER_SIMD(void, exp_rows,
            (const float* x, const float* shift, const float* scale, float* y, int64_t rows,
             int64_t n))
 
+// What becomes of one row of attention's scores, rows of `n` keys.
+struct ScoreRules {
+  float scale = 1;
+  bool causal = false;                    // query i sees keys 0 to i
+  const void* mask = nullptr;             // null: none; of the first row
+  bool boolean = false;                   // the mask is bytes of 0 or 1, else f32 to be added
+  int64_t mask_row = 0, mask_column = 0;  // strides, in elements
+};
+// scores of queries `first`, `first` + 1, ... to weights, in place: scaled, masked, softmax. A row
+// that the mask hides becomes 0.
+WAFER_SIMD(void, score_rows,
+           (float* scores, int64_t rows, int64_t n, int64_t first, const ScoreRules& rules))
+// g = weights (g - sum(weights g)) scale: the gradient by scores before scaling.
+WAFER_SIMD(void, score_gradient_rows,
+           (const float* weights, float* g, int64_t rows, int64_t n, float scale))
+
 struct RowStatistics {
   float mean = 0;
   float inverse = 0;  // 1 / sqrt(variance + epsilon), or of the mean square for rms

@@ -44,6 +44,19 @@ template <class V>
   return VUnsigned{} + value;
 }
 
+// Combines all lanes by halves: a few dependent steps, where one lane after the other would take as
+// many as there are lanes.
+template <int half = lanes / 2, class Combine>
+[[gnu::always_inline]] inline float fold_lanes(VFloat value, Combine combine) {
+  if constexpr (half == 0) {
+    return value[0];
+  } else {
+    VInt other{};
+    for (int k = 0; k < lanes; ++k) other[k] = k ^ half;
+    return fold_lanes<half / 2>(combine(value, __builtin_shuffle(value, other)), combine);
+  }
+}
+
 // bfloat16 is the upper half of a float.
 [[gnu::always_inline]] inline VFloat from_bfloat16(VHalf bits) {
   return reinterpret_cast<VFloat>(__builtin_convertvector(bits, VUnsigned) << 16);
