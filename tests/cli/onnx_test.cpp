@@ -37,6 +37,21 @@ TEST(CliOnnx, ChecksInfersAndBenchesAFile) {
   std::memcpy(values.data(), y.bytes.data(), 16);
   EXPECT_EQ(values, (std::vector<float>{11, 22, 13, 24}));
 
+  io::Bytes array = io::read_file(folder.path() / "x.npy");
+  io::write_file_atomic(folder.path() / "named.npz", zip({{"x.npy", array}}));
+  Ran named = run_wafer(folder.path(), {"infer", "add.onnx", "named.npz", "--output", "named"});
+  ASSERT_EQ(named.code, 0) << named.err;
+  EXPECT_EQ(io::read_npy(folder.path() / "named/y.npy").bytes, y.bytes);
+  io::write_file_atomic(folder.path() / "more.npz", zip({{"x.npy", array}, {"X.npy", array}}));
+  io::write_file_atomic(folder.path() / "less.npz", zip({{"z.npy", array}}));
+  for (const auto& [file, why] :
+       {std::pair{"more.npz", "no input is called 'X'; did you mean 'x'?"},
+        std::pair{"less.npz", "has no array 'x'"}}) {
+    Ran refused = run_wafer(folder.path(), {"infer", "add.onnx", file});
+    EXPECT_EQ(refused.code, 2) << file;
+    EXPECT_NE(refused.err.find(why), refused.err.npos) << refused.err;
+  }
+
   Ran bench = run_wafer(folder.path(),
                         {"bench", "add.onnx", "--seconds", "0.05", "--batch-size", "4", "--json"});
   ASSERT_EQ(bench.code, 0) << bench.err;

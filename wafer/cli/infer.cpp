@@ -196,7 +196,7 @@ void add_infer(CommandLine& line) {
   a->command = command;
   command.option("model", a->model, "a run folder, a model.safetensors or a model.onnx").required();
   command.option("files", a->files,
-                 "files or folders; of an ONNX model a .npy file for each input");
+                 "files or folders; of an ONNX model a .npy file for each input, or one .npz");
   command.option("--output", a->output, "ONNX: a folder for the outputs as .npy files");
   command
       .option("--precision", a->precision,

@@ -1,5 +1,6 @@
 #include "wafer/cli/onnx.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
@@ -35,9 +36,8 @@ std::string descr_of(DType dtype) {
   return (bytes == 1 ? "|" : "<") + kind + std::to_string(bytes);
 }
 
-onnx::Value read_array(const fs::path& path) {
-  io::NpyArray array = io::read_npy(path);
-  DType dtype = dtype_of_descr(array.descr, path.string());
+onnx::Value value_of(const io::NpyArray& array, const std::string& where) {
+  DType dtype = dtype_of_descr(array.descr, where);
   return Tensor::from_bytes(dtype, Shape(array.shape), std::as_bytes(std::span(array.bytes)));
 }
 
@@ -47,14 +47,39 @@ std::string inputs_text(const onnx::Session& session) {
   return join(texts, ", ");
 }
 
+// The arrays of an .npz, which has one for each input, under its name.
+std::vector<onnx::Value> read_named_inputs(const onnx::Session& session, const std::string& file) {
+  std::map<std::string, io::NpyArray> arrays = io::read_npz(file);
+  std::vector<onnx::Value> values;
+  std::vector<std::string> names;
+  for (const auto& input : session.inputs()) {
+    auto found = arrays.find(input.name);
+    if (found == arrays.end()) {
+      throw UserError(file, str("has no array '", input.name, "'"),
+                      {.expected = inputs_text(session),
+                       .hint = "save one array for each input, under its name"});
+    }
+    values.push_back(value_of(found->second, str(file, ", ", input.name)));
+    names.push_back(input.name);
+  }
+  for (const auto& [name, array] : arrays) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    throw UserError(file, str("no input is called '", name, "'", did_you_mean(name, names)),
+                    {.expected = inputs_text(session)});
+  }
+  return values;
+}
+
 // The files by the model's inputs.
 std::vector<onnx::Value> read_inputs(const onnx::Session& session, const std::string& path,
                                      const std::vector<std::string>& files) {
   const auto& inputs = session.inputs();
+  if (files.size() == 1 && files[0].ends_with(".npz")) return read_named_inputs(session, files[0]);
   if (files.size() != inputs.size()) {
     throw UserError(path, str(files.size(), " files for ", inputs.size(), " inputs"),
                     {.expected = inputs_text(session),
-                     .hint = "give a .npy file for each, in this order or as name=file.npy"});
+                     .hint = "give a .npy file for each, in this order or as name=file.npy, or one "
+                             ".npz that has them by name"});
   }
   std::vector<onnx::Value> values(inputs.size());
   for (size_t i = 0; i < files.size(); ++i) {
@@ -68,7 +93,7 @@ std::vector<onnx::Value> read_inputs(const onnx::Session& session, const std::st
       break;
     }
     WAFER_REQUIRE(!values[place], path, "input '", inputs[place].name, "' is given twice");
-    values[place] = read_array(file);
+    values[place] = value_of(io::read_npy(file), file);
   }
   return values;
 }

@@ -15,8 +15,9 @@ bool is_onnx(const std::string& model);
 // example costs.
 Outcome check_onnx(const std::string& path, int64_t batch);
 
-// Runs an ONNX file on arrays in .npy files, one for each input, in order or as name=file.npy.
-// Outputs are printed, and written to `folder` as <name>.npy where one is given.
+// Runs an ONNX file on arrays in .npy files, one for each input, in order or as name=file.npy, or
+// in one .npz that has them by name. Outputs are printed, and written to `folder` as <name>.npy
+// where one is given.
 Outcome infer_onnx(const std::string& path, const std::vector<std::string>& files,
                    const std::string& folder);
 
