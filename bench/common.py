@@ -11,6 +11,11 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
+def default_data():
+    """The folder of data sets, as wafer finds it."""
+    return pathlib.Path(os.environ.get("WAFER_DATA", ROOT / "../shared/data"))
+
+
 def last_json(command, **environment):
     """Runs a command and returns its last line of standard output as JSON."""
     command = [str(part) for part in command]
@@ -45,7 +50,9 @@ def spread(values):
 
 
 def renew(document, name, text):
-    """Puts `text` between the two comments that mark the section."""
+    """Puts `text` between the two comments that mark the section of this kind of machine."""
+    if "amx_bf16" in machine():
+        name += "-amx"
     old = document.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
     if start not in old or end not in old:

@@ -13,7 +13,11 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from common import commit, last_json, machine, renew, spread  # noqa: E402
+from common import commit, default_data, last_json, machine, renew, spread  # noqa: E402
+
+
+BEST = "--preloaded --fused --channels-last"
+PAIRS = [f"f32:{BEST}", f"bf16:{BEST} --bf16", "f32:", "auto:"]
 
 
 def ours_ms(result, steps):
@@ -24,14 +28,13 @@ def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("--wafer", default="build/release/bin/wafer")
     parser.add_argument("--peer-python", required=True)
-    data = pathlib.Path(os.environ.get("WAFER_DATA", "../shared/data"))
-    parser.add_argument("--data", type=pathlib.Path, default=data / "cifar10")
+    parser.add_argument("--data", type=pathlib.Path, default=default_data() / "cifar10")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=2, help="the last one counts")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--modes", nargs="*", default=[""],
-                        help="options of the peer's script, one string for each comparison")
-    parser.add_argument("--ours", default="", help="more options of wafer train")
+    parser.add_argument("--pairs", nargs="*", default=PAIRS,
+                        help="one PRECISION:OPTIONS for each comparison: wafer's precision, and the "
+                        "options of the peer's script")
     parser.add_argument("--document", type=pathlib.Path, help="docs/benchmarks.md, to renew it")
     return parser.parse_args()
 
@@ -41,13 +44,14 @@ def main():
     steps = -(-50000 // options.batch_size)
     common = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--lr", "1e-3"]
     lines = []
-    peer_version = our_version = ""
-    for mode in options.modes:
+    peer_version = device = ""
+    for pair in options.pairs:
+        precision, mode = pair.split(":", 1)
         ours, theirs, ratios = [], [], []
         for turn in range(options.rounds):
             seed = ["--seed", turn]
             a = last_json([options.wafer, "train", "cnn", "--data", options.data, *common, *seed,
-                           *options.ours.split(), "--json"])
+                           "--precision", precision, "--json"])
             b = last_json([options.peer_python, "bench/cifar_cnn_torch.py", "--data", options.data,
                            "--cache", "build/peers", "--no-evaluation", *common, *seed,
                            *mode.split()])
@@ -55,17 +59,18 @@ def main():
             theirs.append(b["epoch_ms_per_step"][-1])
             ratios.append(theirs[-1] / ours[-1])
             peer_version = f"PyTorch {b['version']} ({b['isa']}, {b['threads']} threads)"
-            our_version = f"{a['device']}, {a['precision']}"
-            print(f"round {turn + 1} of {options.rounds}, peer {mode or 'default'}: ours "
+            device, ran_in = a["device"], a["precision"]
+            print(f"round {turn + 1} of {options.rounds}, {precision}, peer {mode or 'default'}: ours "
                   f"{ours[-1]:.2f} ms, theirs {theirs[-1]:.2f} ms, ratio {ratios[-1]:.3f}, load "
                   f"{os.getloadavg()[0]:.1f}", flush=True)
-        lines.append(f"| {mode or 'eager, as most people write it'} | {spread(ours)} | "
+        name = precision if precision == ran_in else f"{precision} ({ran_in})"
+        lines.append(f"| {name} | {mode or 'eager, as most people write it'} | {spread(ours)} | "
                      f"{spread(theirs)} | **{spread(ratios)}** |")
     text = "\n".join([
-        f"Measured {datetime.date.today()} at {commit()} on {machine()}. wafer: {our_version}.",
+        f"Measured {datetime.date.today()} at {commit()} on {machine()}. wafer: {device}.",
         f"Peer: {peer_version}. {options.rounds} rounds, in turns; milliseconds a step over epoch "
         f"{options.epochs}, data", "included; median (least to greatest).", "",
-        "| Peer | wafer, ms | peer, ms | peer / wafer |", "|---|---|---|---|", *lines])
+        "| wafer | Peer | wafer, ms | peer, ms | peer / wafer |", "|---|---|---|---|---|", *lines])
     print(text)
     if options.document:
         renew(options.document, "cifar-cnn", text)

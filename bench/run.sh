@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Measures select's predictions, compares the CIFAR-10 CNN's training with PyTorch's, in turns, and
-# renews docs/benchmarks.md.
+# Measures select's predictions; checks that wafer and PyTorch train alike; compares the CIFAR-10
+# CNN's training with PyTorch's, and train steps and inference with the best of all peers, in turns;
+# and renews docs/benchmarks.md. Takes about three hours on 2 cores.
 # Nothing else should run on the machine. Usage: bench/run.sh [OPTION...], for example
-#   bench/run.sh --rounds 3                       against the eager default
-#   bench/run.sh --modes "" "--preloaded --fused --channels-last"
-# See bench/compare.py --help.
+#   bench/run.sh --rounds 3
+# The options go to bench/compare.py and bench/steps.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ./scripts/build.sh release
 peers="$(./bench/setup_peers.sh | tail -1)"
 python3 bench/predictions.py --document docs/benchmarks.md
-exec python3 bench/compare.py --peer-python "$peers/bin/python" --document docs/benchmarks.md "$@"
+for precision in f32 bf16; do
+  "$peers/bin/python" bench/agreement.py --precision "$precision"
+done
+for comparison in compare steps; do
+  python3 "bench/$comparison.py" --peer-python "$peers/bin/python" --document docs/benchmarks.md "$@"
+done
