@@ -33,8 +33,8 @@ def parse():
     parser.add_argument("--epochs", type=int, default=2, help="the last one counts")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--pairs", nargs="*", default=PAIRS,
-                        help="one PRECISION:OPTIONS for each comparison: wafer's precision, and the "
-                        "options of the peer's script")
+                        help="one PRECISION:OPTIONS for each comparison: wafer's precision, and "
+                        "the options of the peer's script")
     parser.add_argument("--document", type=pathlib.Path, help="docs/benchmarks.md, to renew it")
     return parser.parse_args()
 
@@ -60,9 +60,9 @@ def main():
             ratios.append(theirs[-1] / ours[-1])
             peer_version = f"PyTorch {b['version']} ({b['isa']}, {b['threads']} threads)"
             device, ran_in = a["device"], a["precision"]
-            print(f"round {turn + 1} of {options.rounds}, {precision}, peer {mode or 'default'}: ours "
-                  f"{ours[-1]:.2f} ms, theirs {theirs[-1]:.2f} ms, ratio {ratios[-1]:.3f}, load "
-                  f"{os.getloadavg()[0]:.1f}", flush=True)
+            print(f"round {turn + 1} of {options.rounds}, {precision}, peer {mode or 'default'}: "
+                  f"ours {ours[-1]:.2f} ms, theirs {theirs[-1]:.2f} ms, ratio "
+                  f"{ratios[-1]:.3f}, load {os.getloadavg()[0]:.1f}", flush=True)
         name = precision if precision == ran_in else f"{precision} ({ran_in})"
         lines.append(f"| {name} | {mode or 'eager, as most people write it'} | {spread(ours)} | "
                      f"{spread(theirs)} | **{spread(ratios)}** |")

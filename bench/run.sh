@@ -14,5 +14,6 @@ for precision in f32 bf16; do
   "$peers/bin/python" bench/agreement.py --precision "$precision"
 done
 for comparison in compare steps; do
-  python3 "bench/$comparison.py" --peer-python "$peers/bin/python" --document docs/benchmarks.md "$@"
+  python3 "bench/$comparison.py" --peer-python "$peers/bin/python" \
+    --document docs/benchmarks.md "$@"
 done
