@@ -23,6 +23,11 @@ TEST(Profile, RooflineTakesTheBindingPeak) {
   Profile profile = example();
   EXPECT_DOUBLE_EQ(*roofline_seconds(profile, 1e9, 1), 0.01);
   EXPECT_DOUBLE_EQ(*roofline_seconds(profile, 1, 1e9), 0.1);
+  EXPECT_DOUBLE_EQ(*roofline_seconds(profile, 1e9, 1, true), 0.01);
+  profile.peak_bf16_gflops = 1000;
+  EXPECT_DOUBLE_EQ(*roofline_seconds(profile, 1e9, 1, true), 0.001);
+  EXPECT_DOUBLE_EQ(*roofline_seconds(profile, 1e9, 1, false), 0.01);
+  EXPECT_EQ(peaks_text(profile), "100 GFLOP/s (1000 in bf16) and 10.0 GB/s");
   profile.peak_gflops.reset();
   EXPECT_DOUBLE_EQ(*roofline_seconds(profile, 1e12, 1e9), 0.1);
   profile.peak_gbytes.reset();
@@ -48,7 +53,7 @@ TEST(Profile, GroupsByLayerAndKernel) {
 
 TEST(Profile, TextShowsTimesPerStep) {
   std::string text = profile_text(example());
-  EXPECT_NE(text.find("measured peak 100.0 GFLOP/s, 10.0 GB/s; 2 steps"), std::string::npos);
+  EXPECT_NE(text.find("measured peaks 100 GFLOP/s and 10.0 GB/s; 2 steps"), std::string::npos);
   EXPECT_NE(text.find("cnn.conv1      4   15.000  75.0 %     50.0   0.1      50 %"),
             std::string::npos)
       << text;

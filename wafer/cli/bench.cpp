@@ -55,11 +55,12 @@ eval::Profile empty_profile(const Artifact& artifact, Device& device) {
   if (auto peaks = measured_peaks(device)) {
     profile.peak_gflops = peaks->f32_flops * 1e-9;
     profile.peak_gbytes = peaks->memory_bytes * 1e-9;
+    if (peaks->bf16_flops > 0) profile.peak_bf16_gflops = peaks->bf16_flops * 1e-9;
   }
   for (size_t i = 0; i < artifact.steps.size(); ++i) {
     const StepInfo& step = artifact.steps[i];
     profile.nodes.push_back({str(step.op, "#", i), step.path, step.op, step.kernel, 0, 0,
-                             step.cost.flops, step.cost.bytes});
+                             step.cost.flops, step.cost.bytes, eval::works_on_bf16(step)});
   }
   return profile;
 }
@@ -103,7 +104,7 @@ std::vector<eval::TraceEvent> observe(select::Runner& runner, eval::Profile& pro
 double roofline(const eval::Profile& profile) {
   double seconds = 0;
   for (const auto& node : profile.nodes)
-    seconds += eval::roofline_seconds(profile, node.flops, node.bytes).value_or(0);
+    seconds += eval::roofline_seconds(profile, node.flops, node.bytes, node.bf16).value_or(0);
   return seconds;
 }
 
@@ -147,8 +148,8 @@ Outcome run_bench(const Arguments& arguments) {
               human_count(static_cast<int64_t>(batch / mean)).c_str());
   std::printf("  arithmetic   %.3f GFLOP a run, %.1f GFLOP/s\n", flops * 1e-9, flops / p50 * 1e-9);
   if (profile.peak_gflops) {
-    std::printf("  roofline     %.0f %% of what %.0f GFLOP/s and %.1f GB/s (measured) allow\n",
-                100 * least / p50, *profile.peak_gflops, *profile.peak_gbytes);
+    std::printf("  roofline     %.0f %% of what %s (measured) allow\n", 100 * least / p50,
+                eval::peaks_text(profile).c_str());
   }
   std::printf("  memory       %s planned\n", human_bytes(static_cast<double>(memory)).c_str());
 

@@ -9,11 +9,15 @@
 
 namespace wafer::eval {
 
-std::optional<double> roofline_seconds(const Profile& profile, double flops, double bytes) {
+bool works_on_bf16(const StepInfo& step) {
+  return step.node && !step.node->inputs.empty() && step.node->inputs[0].dtype() == DType::bf16;
+}
+
+std::optional<double> roofline_seconds(const Profile& profile, double flops, double bytes,
+                                       bool bf16) {
   double least = 0;
-  if (profile.peak_gflops && *profile.peak_gflops > 0) {
-    least = std::max(least, flops / (*profile.peak_gflops * 1e9));
-  }
+  auto peak = bf16 && profile.peak_bf16_gflops ? profile.peak_bf16_gflops : profile.peak_gflops;
+  if (peak && *peak > 0) least = std::max(least, flops / (*peak * 1e9));
   if (profile.peak_gbytes && *profile.peak_gbytes > 0) {
     least = std::max(least, bytes / (*profile.peak_gbytes * 1e9));
   }
@@ -35,7 +39,7 @@ std::vector<ProfileRow> grouped(const Profile& profile, NameOf name_of) {
     row.seconds += node.seconds;
     row.flops += node.flops;
     row.bytes += node.bytes;
-    if (auto least = roofline_seconds(profile, node.flops, node.bytes)) {
+    if (auto least = roofline_seconds(profile, node.flops, node.bytes, node.bf16)) {
       row.roofline = row.roofline.value_or(0) + *least;
     }
     total += node.seconds;
@@ -101,10 +105,18 @@ std::vector<ProfileRow> by_kernel(const Profile& profile) {
   });
 }
 
+std::string peaks_text(const Profile& profile) {
+  std::string text;
+  if (profile.peak_gflops) text += format("%.0f GFLOP/s", *profile.peak_gflops);
+  if (profile.peak_bf16_gflops) text += format(" (%.0f in bf16)", *profile.peak_bf16_gflops);
+  if (profile.peak_gbytes)
+    text += (text.empty() ? "" : " and ") + format("%.1f GB/s", *profile.peak_gbytes);
+  return text;
+}
+
 std::string profile_text(const Profile& profile) {
-  std::string text = "Device " + profile.device;
-  if (profile.peak_gflops) text += format(", measured peak %.1f GFLOP/s", *profile.peak_gflops);
-  if (profile.peak_gbytes) text += format(", %.1f GB/s", *profile.peak_gbytes);
+  std::string text = "Device " + profile.device, peaks = peaks_text(profile);
+  if (!peaks.empty()) text += ", measured peaks " + peaks;
   text += "; " + human_count(profile.steps) + (profile.steps == 1 ? " step\n\n" : " steps\n\n");
   text += table("layer", by_layer(profile), profile.steps) + "\n";
   text += table("kernel", by_kernel(profile), profile.steps);

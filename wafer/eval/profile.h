@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "wafer/runtime/artifact.h"
+
 namespace wafer::eval {
 
 // What one node of a compiled graph cost, summed over its calls.
@@ -16,17 +18,22 @@ struct ProfileNode {
   std::string kernel;  // the implementation that ran
   int64_t calls = 0;
   double seconds = 0;
-  double flops = 0;  // floating-point operations
-  double bytes = 0;  // read and written, at least
+  double flops = 0;   // floating-point operations
+  double bytes = 0;   // read and written, at least
+  bool bf16 = false;  // works on bf16, so that the peak of its products holds
 };
+
+// Whether a node works on bf16, by its first input.
+bool works_on_bf16(const StepInfo& step);
 
 struct Profile {
   std::string device;
-  std::optional<double> peak_gflops;  // measured, 10^9 operations a second
+  std::optional<double> peak_gflops;  // measured, 10^9 operations a second in f32
   std::optional<double> peak_gbytes;  // measured memory bandwidth, 10^9 bytes a second
   int64_t steps = 0;                  // how many steps were profiled
   double wall_seconds = 0;            // of those steps together; 0: unknown
   std::vector<ProfileNode> nodes;
+  std::optional<double> peak_bf16_gflops = {};  // measured, of bf16; absent: as in f32
 };
 
 // The nodes that share a layer or a kernel, added up.
@@ -41,7 +48,10 @@ struct ProfileRow {
 
 // The least time that the roofline allows (Williams et al. 2009): the larger of flops / peak and
 // bytes / bandwidth, in seconds. Absent when neither peak is known or there is nothing to do.
-std::optional<double> roofline_seconds(const Profile& profile, double flops, double bytes);
+std::optional<double> roofline_seconds(const Profile& profile, double flops, double bytes,
+                                       bool bf16 = false);
+// "317 GFLOP/s (2,190 in bf16) and 31.6 GB/s"; empty where none is known.
+std::string peaks_text(const Profile& profile);
 
 // Rows in falling order of time. Nodes without a module are grouped by op, as "(op)". A group's
 // least time is the sum of its nodes' least times.

@@ -259,6 +259,7 @@ json prediction_of(const Prediction& prediction) {
 json profile_of(const Profile& profile) {
   json object = {{"device", profile.device}, {"steps", profile.steps}};
   put(object, "peak_gflops", profile.peak_gflops);
+  put(object, "peak_bf16_gflops", profile.peak_bf16_gflops);
   put(object, "peak_gbytes_per_second", profile.peak_gbytes);
   auto rows = [](const std::vector<ProfileRow>& list) {
     json array = json::array();

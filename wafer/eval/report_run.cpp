@@ -132,10 +132,7 @@ std::string profile_table(const char* title, const std::vector<ProfileRow>& rows
 std::string profile_section(const Report& report) {
   if (!report.profile || report.profile->nodes.empty()) return "";
   const Profile& profile = *report.profile;
-  std::string peaks;
-  if (profile.peak_gflops) peaks += fixed(*profile.peak_gflops, 0) + " GFLOP/s";
-  if (profile.peak_gbytes)
-    peaks += (peaks.empty() ? "" : " and ") + fixed(*profile.peak_gbytes, 1) + " GB/s";
+  std::string peaks = peaks_text(profile);
   std::string text = "Measured over " + human_count(profile.steps) +
                      (profile.steps == 1 ? " step" : " steps") + " on " + profile.device + ".";
   if (!peaks.empty()) {

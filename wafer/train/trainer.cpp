@@ -344,7 +344,8 @@ eval::Profile Trainer::profile(const data::Dataset& dataset, int64_t batch_size,
                             .op = info.op,
                             .kernel = info.kernel,
                             .flops = 0,
-                            .bytes = 0});
+                            .bytes = 0,
+                            .bf16 = eval::works_on_bf16(info)});
   }
   execute(*device_, *artifact, inputs);
   device_->synchronize();

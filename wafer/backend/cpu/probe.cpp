@@ -12,7 +12,6 @@ namespace wafer::cpu {
 namespace {
 constexpr int runs = 8;
 constexpr size_t triad_floats = size_t{1} << 23;  // 32 MiB an array: beyond the caches
-constexpr int64_t rounds = 1 << 20;               // about 4 ms
 
 // The least seconds that body(part) for every thread takes together.
 template <class Body>
@@ -27,8 +26,9 @@ double least_seconds(const Body& body) {
   return least;
 }
 
+// About 4 ms a run of each kernel.
 template <class Kernel>
-double flops(Kernel kernel) {
+double flops(Kernel kernel, int64_t rounds = 1 << 20) {
   double operations = kernel(1) * static_cast<double>(rounds);
   if (operations == 0) return 0;
   double seconds = least_seconds([&](int64_t begin, int64_t end) {
@@ -58,6 +58,8 @@ Peaks measure_peaks() {
   Peaks peaks;
   peaks.f32_flops = flops(peak_f32_kernel());
   if (has_avx512_bf16()) peaks.bf16_flops = flops(peak_bf16_kernel());
+  if (has_amx_bf16())
+    peaks.bf16_flops = std::max(peaks.bf16_flops, flops(peak_bf16_tiles_kernel(), 1 << 17));
   peaks.memory_bytes = bandwidth();
   return peaks;
 }

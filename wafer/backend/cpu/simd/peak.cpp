@@ -44,8 +44,43 @@ double peak_f32(int64_t rounds) {
   }
   return static_cast<double>(rounds) * chains * 32 * 2;
 }
+
+// Four products of 16x32 by 32x16 a round, of two tiles with two.
+[[gnu::target("amx-tile,amx-bf16")]] double peak_bf16_tiles(int64_t rounds) {
+  constexpr int tiles = 8, tile_rows = 16, row_bytes = 64;
+  struct alignas(64) {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {};
+    uint8_t rows[16] = {};
+  } shape;
+  for (int i = 0; i < tiles; ++i) {
+    shape.row_bytes[i] = row_bytes;
+    shape.rows[i] = tile_rows;
+  }
+  asm volatile("" : : "r"(&shape) : "memory");  // GCC 12 does not see that the next line reads it
+  _tile_loadconfig(&shape);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  _tile_zero(6);
+  _tile_zero(7);
+  for (int64_t round = 0; round < rounds; ++round) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_release();
+  return static_cast<double>(rounds) * 4 * tile_rows * 16 * 32 * 2;
+}
 #else
 double peak_bf16(int64_t) {
+  return 0;
+}
+double peak_bf16_tiles(int64_t) {
   return 0;
 }
 #endif
