@@ -4,7 +4,7 @@
 # and renews docs/benchmarks.md. Takes about three hours on 2 cores.
 # Nothing else should run on the machine. Usage: bench/run.sh [OPTION...], for example
 #   bench/run.sh --rounds 3
-# The options go to bench/compare.py and bench/steps.py.
+# The options go to both bench/compare.py and bench/steps.py: those that both know.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ./scripts/build.sh release

@@ -49,7 +49,10 @@ def parse():
     parser.add_argument("--work", nargs="*", choices=("train", "infer"), default=["train", "infer"])
     parser.add_argument("--precisions", nargs="*", choices=TORCH_MODES, default=list(TORCH_MODES))
     parser.add_argument("--document", type=pathlib.Path, help="docs/benchmarks.md, to renew it")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.document and options.device != "cpu":
+        parser.error("--document has sections of cpus alone")
+    return options
 
 
 class Bench:

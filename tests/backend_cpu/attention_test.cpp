@@ -35,6 +35,25 @@ TEST(Attention, NeverHoldsAllScores) {
   EXPECT_LT(artifact->memory.arena, scores / 16);
 }
 
+// A compiled graph is kept and run again after the thread count has changed.
+TEST(Attention, RunsOnMoreThreadsThanItWasMadeFor) {
+  int threads = thread_count();
+  auto run = [](int count) {
+    set_thread_count(count);
+    Tensor q = normal({9, 40, 16}, 1), k = normal({9, 50, 16}, 2), v = normal({9, 50, 16}, 3);
+    Tensor y = scaled_dot_product_attention(q, k, v);
+    std::vector<float> all = y.data<float>();
+    for (const Tensor& by : grad(reduce_sum(square(y)), {q, k, v})) {
+      std::vector<float> values = by.data<float>();
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    return all;
+  };
+  std::vector<float> one = run(1), many = run(7);
+  set_thread_count(threads);
+  EXPECT_EQ(one, many);
+}
+
 TEST(Attention, WhatSeesNothingIsZeroAndHasNoGradient) {
   constexpr int64_t queries = 21, keys = 35, width = 8;
   Tensor q = normal({2, queries, width}, 1), k = normal({2, keys, width}, 2),

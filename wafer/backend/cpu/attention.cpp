@@ -39,8 +39,7 @@ struct Problem {
     rules.scale = static_cast<float>(attrs.scale);
     rules.causal = attrs.causal;
     if (node.inputs.size() > first + 3) read_mask(node.inputs[first + 3].type(), query);
-    block = std::clamp<int64_t>(block_scores / keys / 16 * 16, 16, std::max<int64_t>(queries, 1));
-    block = std::min(block, queries);
+    block = std::min(std::max<int64_t>(block_scores / keys / 16 * 16, 16), queries);
   }
 
   int64_t blocks() const { return (queries + block - 1) / block; }
@@ -149,10 +148,14 @@ const void* as_factor(const Floats& floats, const float* values, int64_t count, 
   return memory;
 }
 
-// Calls work(item, memory of the thread) on all items, in as many parts as there are threads.
+// Parts that work on so many items is done in, each with memory of its own. Decided when a step is
+// made: the thread count may be another when it runs.
+int64_t parts_for(int64_t items) {
+  return std::min<int64_t>(items, thread_count());
+}
+// Calls work(item, memory of the part) on all items.
 template <class F>
-void for_items(int64_t items, std::byte* memory, size_t bytes, F&& work) {
-  int64_t parts = std::min<int64_t>(items, thread_count());
+void for_items(int64_t items, int64_t parts, std::byte* memory, size_t bytes, F&& work) {
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
       for (int64_t i = items * part / parts; i < items * (part + 1) / parts; ++i)
@@ -222,12 +225,12 @@ WAFER_KERNEL(scaled_dot_product_attention) {
   size_t weights_at = pieces.add(byte_size(p.dtype, static_cast<size_t>(p.block * p.keys)));
   size_t scratch_at = pieces.add(scratch_of(work));
   size_t bytes = pieces.bytes();
-  context.scratch_bytes = bytes * static_cast<size_t>(thread_count());
+  int64_t blocks = p.blocks(), parts = parts_for(p.heads * blocks);
+  context.scratch_bytes = bytes * static_cast<size_t>(parts);
   auto* make_weights = score_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
     Matrices at{p};
-    int64_t blocks = p.blocks();
-    for_items(p.heads * blocks, args.scratch, bytes, [&](int64_t item, std::byte* memory) {
+    for_items(p.heads * blocks, parts, args.scratch, bytes, [&](int64_t item, std::byte* memory) {
       int64_t head = item / blocks, first = item % blocks * p.block;
       const Forward& on = first + p.block <= p.queries ? work.first : *work.second;
       float* scores = floats_at(memory, scores_at);
@@ -261,12 +264,13 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
   size_t part_at = pieces.add_floats(sums ? std::max(by_key_size, by_value_size) : 0);
   size_t scratch_at = pieces.add(scratch_of(work));
   size_t bytes = pieces.bytes();
-  context.scratch_bytes = bytes * static_cast<size_t>(thread_count());
+  int64_t parts = parts_for(p.heads);
+  context.scratch_bytes = bytes * static_cast<size_t>(parts);
   auto* make_weights = score_rows_kernel();
   auto* by_scores = score_gradient_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
     Matrices at{p};
-    for_items(p.heads, args.scratch, bytes, [&](int64_t head, std::byte* memory) {
+    for_items(p.heads, parts, args.scratch, bytes, [&](int64_t head, std::byte* memory) {
       float *weights = floats_at(memory, weights_at), *scores = floats_at(memory, scores_at);
       std::byte *factor = memory + factor_at, *scratch = memory + scratch_at;
       const std::byte* key = at.of(args.in[2], head, p.keys, p.width);

@@ -5,16 +5,6 @@
 namespace wafer::cpu::WAFER_ISA {
 
 namespace {
-template <int... i>
-struct Places {};
-// Places<0, ..., count - 1>.
-template <int count, int... i>
-struct Count : Count<count - 1, count - 1, i...> {};
-template <int... i>
-struct Count<0, i...> {
-  using type = Places<i...>;
-};
-
 // The lower (upper) halves of a and b, element by element in turn.
 template <class V, int... i>
 [[gnu::always_inline]] inline V interleave_low(V a, V b, Places<i...>) {

@@ -22,6 +22,16 @@ using VUnsigned = uint32_t __attribute__((vector_size(register_bytes)));
 using VByte = uint8_t __attribute__((vector_size(lanes)));
 using VHalf = uint16_t __attribute__((vector_size(lanes * 2)));
 
+template <int... i>
+struct Places {};
+// Places<0, ..., count - 1>.
+template <int count, int... i>
+struct Count : Count<count - 1, count - 1, i...> {};
+template <int... i>
+struct Count<0, i...> {
+  using type = Places<i...>;
+};
+
 // Loads and stores that need no alignment and may alias any type.
 template <class V>
 [[gnu::always_inline]] inline V load(const void* from) {
@@ -46,15 +56,18 @@ template <class V>
 
 // Combines all lanes by halves: a few dependent steps, where one lane after the other would take as
 // many as there are lanes.
-template <int half = lanes / 2, class Combine>
-[[gnu::always_inline]] inline float fold_lanes(VFloat value, Combine combine) {
+template <int half = lanes / 2, class Combine, int... k>
+[[gnu::always_inline]] inline float fold_lanes(VFloat value, Combine combine, Places<k...> places) {
   if constexpr (half == 0) {
     return value[0];
   } else {
-    VInt other{};
-    for (int k = 0; k < lanes; ++k) other[k] = k ^ half;
-    return fold_lanes<half / 2>(combine(value, __builtin_shuffle(value, other)), combine);
+    VFloat other = __builtin_shufflevector(value, value, (k ^ half)...);
+    return fold_lanes<half / 2>(combine(value, other), combine, places);
   }
+}
+template <class Combine>
+[[gnu::always_inline]] inline float fold_lanes(VFloat value, Combine combine) {
+  return fold_lanes<lanes / 2>(value, combine, typename Count<lanes>::type{});
 }
 
 // bfloat16 is the upper half of a float.
