@@ -49,6 +49,22 @@ struct StepArgs {
   }
 };
 
+// Hands out parts of a step's scratch memory, each from a multiple of 64 bytes on: sizes are added
+// up when the kernel is made.
+class Scratch {
+ public:
+  // The offset of the part.
+  size_t reserve(size_t bytes) {
+    size_t at = total_;
+    total_ += (bytes + 63) / 64 * 64;
+    return at;
+  }
+  size_t total() const { return total_; }
+
+ private:
+  size_t total_ = 0;
+};
+
 // A node made ready to run on the host: everything that depends on shapes alone was done when it
 // was made.
 using Step = std::function<void(const StepArgs&)>;

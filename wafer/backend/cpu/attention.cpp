@@ -1,7 +1,6 @@
 #include "wafer/op/attention.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "wafer/backend/cpu/contraction.h"
 #include "wafer/backend/cpu/rows.h"
@@ -109,35 +108,20 @@ class Product {
   size_t scratch_bytes_ = 0;
 };
 
-// Memory of one thread, cut into pieces of whole cache lines.
-class Pieces {
- public:
-  size_t add(size_t bytes) {
-    size_t at = bytes_;
-    bytes_ += (bytes + 63) / 64 * 64;
-    return at;
-  }
-  size_t add_floats(int64_t count) { return add(static_cast<size_t>(count) * sizeof(float)); }
-  size_t bytes() const { return bytes_; }
-
- private:
-  size_t bytes_ = 0;
-};
+size_t float_bytes(int64_t count) {
+  return static_cast<size_t>(count) * sizeof(float);
+}
 float* floats_at(std::byte* memory, size_t offset) {
   return reinterpret_cast<float*>(memory + offset);
 }
 
-// Where matrices of queries, keys, values and results begin.
+// Where rows of a head's matrix of queries, keys, values or results begin.
 struct Matrices {
-  const Problem& p;
-  size_t element = byte_size(p.dtype, 1);
-  const std::byte* of(const void* base, int64_t head, int64_t rows, int64_t columns,
-                      int64_t row = 0) const {
-    return static_cast<const std::byte*>(base) +
-           static_cast<size_t>((head * rows + row) * columns) * element;
-  }
+  size_t element;  // bytes
+
   std::byte* of(void* base, int64_t head, int64_t rows, int64_t columns, int64_t row = 0) const {
-    return const_cast<std::byte*>(of(static_cast<const void*>(base), head, rows, columns, row));
+    return static_cast<std::byte*>(base) +
+           static_cast<size_t>((head * rows + row) * columns) * element;
   }
 };
 
@@ -182,8 +166,8 @@ struct Backward {
   int64_t rows = 0;
   Product scores, by_weights, by_query, by_key, by_value;
 
-  // Gradients by keys and values as `sums`.
-  Backward(const Problem& p, int64_t count, DType sums, KernelContext& context)
+  // Gradients by keys and values are f32: they are sums over blocks.
+  Backward(const Problem& p, int64_t count, KernelContext& context)
       : rows(count),
         scores({p.dtype, Shape{rows, p.width}}, {p.dtype, Shape{p.keys, p.width}}, DType::f32,
                false, true, context),
@@ -191,10 +175,10 @@ struct Backward {
                    DType::f32, false, true, context),
         by_query({p.dtype, Shape{rows, p.keys}}, {p.dtype, Shape{p.keys, p.width}}, p.dtype, false,
                  false, context),
-        by_key({p.dtype, Shape{rows, p.keys}}, {p.dtype, Shape{rows, p.width}}, sums, true, false,
-               context),
-        by_value({p.dtype, Shape{rows, p.keys}}, {p.dtype, Shape{rows, p.value_width}}, sums, true,
-                 false, context) {}
+        by_key({p.dtype, Shape{rows, p.keys}}, {p.dtype, Shape{rows, p.width}}, DType::f32, true,
+               false, context),
+        by_value({p.dtype, Shape{rows, p.keys}}, {p.dtype, Shape{rows, p.value_width}}, DType::f32,
+                 true, false, context) {}
   size_t scratch_bytes() const {
     size_t most = 0;
     for (const Product* product : {&scores, &by_weights, &by_query, &by_key, &by_value})
@@ -204,10 +188,10 @@ struct Backward {
 };
 
 // The work on a whole block, and on what is left at the end of the queries.
-template <class Work, class... Rest>
-std::pair<Work, std::optional<Work>> works(const Problem& p, KernelContext& context, Rest... rest) {
-  std::pair<Work, std::optional<Work>> result{Work(p, p.block, rest..., context), std::nullopt};
-  if (p.rest() > 0) result.second.emplace(p, p.rest(), rest..., context);
+template <class Work>
+std::pair<Work, std::optional<Work>> works(const Problem& p, KernelContext& context) {
+  std::pair<Work, std::optional<Work>> result{Work(p, p.block, context), std::nullopt};
+  if (p.rest() > 0) result.second.emplace(p, p.rest(), context);
   return result;
 }
 template <class Work>
@@ -220,16 +204,17 @@ WAFER_KERNEL(scaled_dot_product_attention) {
   WAFER_CHECK(why_decomposed(node).empty(), why_decomposed(node));
   Problem p(node, 0);
   auto work = works<Forward>(p, context);
-  Pieces pieces;
-  size_t scores_at = pieces.add_floats(p.block * p.keys);
-  size_t weights_at = pieces.add(byte_size(p.dtype, static_cast<size_t>(p.block * p.keys)));
-  size_t scratch_at = pieces.add(scratch_of(work));
-  size_t bytes = pieces.bytes();
+  Scratch memory_of_part;
+  size_t scores_at = memory_of_part.reserve(float_bytes(p.block * p.keys));
+  size_t weights_at =
+      memory_of_part.reserve(byte_size(p.dtype, static_cast<size_t>(p.block * p.keys)));
+  size_t scratch_at = memory_of_part.reserve(scratch_of(work));
+  size_t bytes = memory_of_part.total();
   int64_t blocks = p.blocks(), parts = parts_for(p.heads * blocks);
   context.scratch_bytes = bytes * static_cast<size_t>(parts);
   auto* make_weights = score_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
-    Matrices at{p};
+    Matrices at{byte_size(p.dtype, 1)};
     for_items(p.heads * blocks, parts, args.scratch, bytes, [&](int64_t item, std::byte* memory) {
       int64_t head = item / blocks, first = item % blocks * p.block;
       const Forward& on = first + p.block <= p.queries ? work.first : *work.second;
@@ -252,69 +237,61 @@ WAFER_KERNEL(scaled_dot_product_attention) {
 WAFER_KERNEL(scaled_dot_product_attention_gradient) {
   WAFER_CHECK(why_decomposed(node).empty(), why_decomposed(node));
   Problem p(node, 1);
-  bool sums = p.blocks() > 1;
-  auto work = works<Backward>(p, context, sums ? DType::f32 : p.dtype);
+  auto work = works<Backward>(p, context);
   int64_t by_key_size = p.keys * p.width, by_value_size = p.keys * p.value_width;
-  Pieces pieces;
-  size_t weights_at = pieces.add_floats(p.block * p.keys);
-  size_t scores_at = pieces.add_floats(p.block * p.keys);
-  size_t factor_at = pieces.add(byte_size(p.dtype, static_cast<size_t>(p.block * p.keys)));
-  size_t by_key_at = pieces.add_floats(sums ? by_key_size : 0);
-  size_t by_value_at = pieces.add_floats(sums ? by_value_size : 0);
-  size_t part_at = pieces.add_floats(sums ? std::max(by_key_size, by_value_size) : 0);
-  size_t scratch_at = pieces.add(scratch_of(work));
-  size_t bytes = pieces.bytes();
+  Scratch memory_of_part;
+  size_t weights_at = memory_of_part.reserve(float_bytes(p.block * p.keys));
+  size_t scores_at = memory_of_part.reserve(float_bytes(p.block * p.keys));
+  size_t factor_at =
+      memory_of_part.reserve(byte_size(p.dtype, static_cast<size_t>(p.block * p.keys)));
+  size_t by_key_at = memory_of_part.reserve(float_bytes(by_key_size));
+  size_t by_value_at = memory_of_part.reserve(float_bytes(by_value_size));
+  size_t more_at = memory_of_part.reserve(float_bytes(std::max(by_key_size, by_value_size)));
+  size_t scratch_at = memory_of_part.reserve(scratch_of(work));
+  size_t bytes = memory_of_part.total();
   int64_t parts = parts_for(p.heads);
   context.scratch_bytes = bytes * static_cast<size_t>(parts);
   auto* make_weights = score_rows_kernel();
   auto* by_scores = score_gradient_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
-    Matrices at{p};
+    Matrices at{byte_size(p.dtype, 1)};
     for_items(p.heads, parts, args.scratch, bytes, [&](int64_t head, std::byte* memory) {
       float *weights = floats_at(memory, weights_at), *scores = floats_at(memory, scores_at);
       std::byte *factor = memory + factor_at, *scratch = memory + scratch_at;
-      const std::byte* key = at.of(args.in[2], head, p.keys, p.width);
-      const std::byte* value = at.of(args.in[3], head, p.keys, p.value_width);
+      std::byte* key = at.of(args.in[2], head, p.keys, p.width);
+      std::byte* value = at.of(args.in[3], head, p.keys, p.value_width);
       ScoreRules rules = p.rules_of(head, p.mask_bytes ? args.in[4] : nullptr);
-      // One of the gradients by keys or values: into place, or added to the head's sum.
-      auto collect = [&](const Product& product, const void* by, const void* with, size_t output,
-                         size_t sum_at, int64_t columns, bool is_first) {
-        if (!args.out[output]) return;
-        if (!sums) {
-          product(by, with, at.of(args.out[output], head, p.keys, columns), scratch);
-          return;
-        }
-        float *sum = floats_at(memory, sum_at), *part = floats_at(memory, part_at);
-        product(by, with, is_first ? sum : part, scratch);
-        if (is_first) return;
-        for (int64_t i = 0; i < p.keys * columns; ++i) sum[i] += part[i];
+      // Where the head's gradients by keys and values are summed; null where they are not wanted.
+      auto sum_of = [&](void* output, int64_t count, size_t offset) {
+        return output ? floats.place(output, head * count, floats_at(memory, offset)) : nullptr;
+      };
+      float* by_key = sum_of(args.out[1], by_key_size, by_key_at);
+      float* by_value = sum_of(args.out[2], by_value_size, by_value_at);
+      auto add = [&](const Product& product, const void* by, const void* with, float* sum,
+                     int64_t count, bool first) {
+        if (!sum) return;
+        float* more = first ? sum : floats_at(memory, more_at);
+        product(by, with, more, scratch);
+        for (int64_t i = 0; !first && i < count; ++i) sum[i] += more[i];
       };
       for (int64_t first = 0; first < p.queries; first += p.block) {
         const Backward& on = first + p.block <= p.queries ? work.first : *work.second;
-        const std::byte* query = at.of(args.in[1], head, p.queries, p.width, first);
-        const std::byte* g = at.of(args.in[0], head, p.queries, p.value_width, first);
+        std::byte* query = at.of(args.in[1], head, p.queries, p.width, first);
+        std::byte* g = at.of(args.in[0], head, p.queries, p.value_width, first);
         int64_t count = on.rows * p.keys;
         on.scores(query, key, weights, scratch);
         make_weights(weights, on.rows, p.keys, first, rules);
-        collect(on.by_value, as_factor(floats, weights, count, factor), g, 2, by_value_at,
-                p.value_width, first == 0);
+        add(on.by_value, as_factor(floats, weights, count, factor), g, by_value, by_value_size,
+            first == 0);
         on.by_weights(g, value, scores, scratch);
         by_scores(weights, scores, on.rows, p.keys, p.rules.scale);
         const void* by = as_factor(floats, scores, count, factor);
         if (args.out[0])
           on.by_query(by, key, at.of(args.out[0], head, p.queries, p.width, first), scratch);
-        collect(on.by_key, by, query, 1, by_key_at, p.width, first == 0);
+        add(on.by_key, by, query, by_key, by_key_size, first == 0);
       }
-      if (!sums) return;
-      auto put = [&](size_t output, size_t sum_at, int64_t count) {
-        if (!args.out[output]) return;
-        float* sum = floats_at(memory, sum_at);
-        float* to = floats.place(args.out[output], head * count, sum);
-        if (to != sum) std::memcpy(to, sum, static_cast<size_t>(count) * sizeof(float));
-        floats.write(args.out[output], head * count, count, sum);
-      };
-      put(1, by_key_at, by_key_size);
-      put(2, by_value_at, by_value_size);
+      if (by_key) floats.write(args.out[1], head * by_key_size, by_key_size, by_key);
+      if (by_value) floats.write(args.out[2], head * by_value_size, by_value_size, by_value);
     });
   };
 }

@@ -1,5 +1,7 @@
 #include "wafer/backend/cpu/rows.h"
 
+#include <algorithm>
+
 #include "wafer/op/loss.h"
 #include "wafer/op/norm.h"
 #include "wafer/op/op.h"
@@ -19,6 +21,12 @@ bool is_plain_cross_entropy(const Node& node, size_t first) {
   return logits.rank() == 2 && is_integer(targets.dtype()) && attrs.label_smoothing == 0 &&
          node.inputs.size() == (first == 0 ? 2u : 4u);
 }
+bool inputs_have_elements(const Node& node) {
+  return std::all_of(node.inputs.begin(), node.inputs.end(), [](const Tensor& input) {
+    return input.shape().is_static() && input.elements() > 0;
+  });
+}
+
 bool is_attention(const Node& node) {
   return node.is(op::scaled_dot_product_attention) ||
          node.is(op::scaled_dot_product_attention_gradient);
@@ -28,10 +36,7 @@ std::string why_attention_is_decomposed(const Node& node) {
   DType dtype = node.outputs[0].dtype;
   if (dtype != DType::f32 && !(dtype == DType::bf16 && multiplies_bf16()))
     return "its kernel is for f32, and for bf16 where this CPU multiplies it";
-  for (const Tensor& input : node.inputs) {
-    if (!input.shape().is_static() || input.elements() == 0)
-      return "its kernel is for shapes with elements";
-  }
+  if (!inputs_have_elements(node)) return "its kernel is for shapes with elements";
   size_t mask = node.is(op::scaled_dot_product_attention) ? 3 : 4;
   if (node.inputs.size() > mask && node.inputs[mask].dtype() == DType::bf16)
     return "its kernel is for masks that are boolean or f32";
@@ -53,10 +58,7 @@ std::string why_decomposed(const Node& node) {
     if (!type.shape.is_static() || (type.elements() == 0 && !is_loss))
       return "its kernel is for shapes with elements";
   }
-  for (const Tensor& input : node.inputs) {
-    if (!input.shape().is_static() || input.elements() == 0)
-      return "its kernel is for shapes with elements";
-  }
+  if (!inputs_have_elements(node)) return "its kernel is for shapes with elements";
   if (is_softmax && node.attr<AxisAttrs>().axis != node.inputs[0].rank() - 1)
     return "its kernel is for the last axis";
   if (is_loss && !is_plain_cross_entropy(node, node.is(op::cross_entropy) ? 0 : 1))

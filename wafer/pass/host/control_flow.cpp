@@ -18,24 +18,6 @@ std::shared_ptr<const HostProgram> compile_subgraph(const Node& node, size_t ind
   return program;
 }
 
-size_t aligned(size_t bytes) {
-  return (bytes + 63) / 64 * 64;
-}
-
-// Hands out parts of a step's scratch memory: sizes are added up when the kernel is made.
-class Scratch {
- public:
-  size_t reserve(size_t bytes) {
-    size_t at = total_;
-    total_ += aligned(bytes);
-    return at;
-  }
-  size_t total() const { return total_; }
-
- private:
-  size_t total_ = 0;
-};
-
 // Two buffers for each carried value, used in turn.
 struct Carried {
   std::vector<size_t> bytes;
