@@ -33,7 +33,7 @@ std::optional<Peaks> load(const std::string& key) {
     // What does not parse was not written by this program: it is measured again.
     auto json = nlohmann::json::parse(io::read_text_file(file, 1 << 16));
     if (json.at("key") != key) return std::nullopt;
-    Peaks peaks{json.at("f32_flops"), json.at("bf16_product_flops"), json.at("memory_bytes")};
+    Peaks peaks{json.at("f32_flops"), json.at("bf16_flops"), json.at("memory_bytes")};
     bool sensible = peaks.f32_flops > 0 && peaks.bf16_flops >= 0 && peaks.memory_bytes > 0;
     return sensible ? std::optional(peaks) : std::nullopt;
   } catch (const std::exception&) {
@@ -46,7 +46,7 @@ void save(const std::string& key, const Peaks& peaks) {
   if (file.empty()) return;
   nlohmann::json json = {{"key", key},
                          {"f32_flops", peaks.f32_flops},
-                         {"bf16_product_flops", peaks.bf16_flops},
+                         {"bf16_flops", peaks.bf16_flops},
                          {"memory_bytes", peaks.memory_bytes}};
   try {
     fs::create_directories(file.parent_path());
