@@ -44,6 +44,29 @@ TEST(Trainer, LearnsAndEvaluates) {
   EXPECT_LT(*report.splits[0].loss, 0.5);
 }
 
+TEST(Trainer, ProfilesAgainstTheMeasuredRoofline) {
+  for (Precision precision : {Precision::f32, Precision::bf16}) {
+    Mlp model;
+    Trainer trainer(model, nn::cross_entropy, optim::Adam{});
+    FitOptions options = quiet(1);
+    options.precision = precision;
+    trainer.fit(blobs(32), {}, options);
+    eval::Profile profile = trainer.profile(blobs(32), 16, 3);
+    EXPECT_GT(profile.peak_gflops.value_or(0), 0);
+    EXPECT_GT(profile.peak_gbytes.value_or(0), 0);
+    bool any_bf16 = false;
+    for (const eval::ProfileNode& node : profile.nodes) {
+      EXPECT_EQ(node.calls, 3) << node.name;
+      any_bf16 = any_bf16 || node.bf16;
+    }
+    EXPECT_EQ(any_bf16, precision == Precision::bf16);
+    for (const eval::ProfileRow& row : eval::by_layer(profile)) {
+      if (row.flops == 0) continue;
+      EXPECT_TRUE(row.roofline.has_value()) << row.name;
+    }
+  }
+}
+
 TEST(Trainer, SameSeedSameBits) {
   auto train = [](uint64_t seed) {
     Mlp model(seed);

@@ -9,7 +9,6 @@
 #include "wafer/eval/profile.h"
 #include "wafer/io/file.h"
 #include "wafer/pass/freeze.h"
-#include "wafer/runtime/peak.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/select/runner.h"
 
@@ -49,22 +48,6 @@ Graph graph_for(const Arguments& arguments, Precision precision, OpenedModel& op
                           with_batch(opened.target, arguments.model.batch_size));
 }
 
-eval::Profile empty_profile(const Artifact& artifact, Device& device) {
-  eval::Profile profile;
-  profile.device = device.info().name + ": " + device.info().description;
-  if (auto peaks = measured_peaks(device)) {
-    profile.peak_gflops = peaks->f32_flops * 1e-9;
-    profile.peak_gbytes = peaks->memory_bytes * 1e-9;
-    if (peaks->bf16_flops > 0) profile.peak_bf16_gflops = peaks->bf16_flops * 1e-9;
-  }
-  for (size_t i = 0; i < artifact.steps.size(); ++i) {
-    const StepInfo& step = artifact.steps[i];
-    profile.nodes.push_back({str(step.op, "#", i), step.path, step.op, step.kernel, 0, 0,
-                             step.cost.flops, step.cost.bytes, eval::works_on_bf16(step)});
-  }
-  return profile;
-}
-
 // Runs with the observer: seconds and calls of each node, and the spans of the fastest run.
 std::vector<eval::TraceEvent> observe(select::Runner& runner, eval::Profile& profile,
                                       double seconds) {
@@ -92,11 +75,7 @@ std::vector<eval::TraceEvent> observe(select::Runner& runner, eval::Profile& pro
       fastest = events;
     }
   }
-  // Costs count once for each call.
-  for (eval::ProfileNode& node : profile.nodes) {
-    node.flops *= static_cast<double>(node.calls);
-    node.bytes *= static_cast<double>(node.calls);
-  }
+  eval::multiply_costs_by_calls(profile);
   return fastest;
 }
 
@@ -121,7 +100,7 @@ Outcome run_bench(const Arguments& arguments) {
                          : graph_for(arguments, precision, opened);
   auto artifact = device->target().compile(graph, {.threads = thread_count()});
   select::Runner runner(*device, artifact);
-  eval::Profile profile = empty_profile(*artifact, *device);
+  eval::Profile profile = eval::start_profile(*artifact, *device);
   double flops = 0;
   for (const auto& node : profile.nodes) flops += node.flops;
   double least = roofline(profile);

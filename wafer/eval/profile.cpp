@@ -6,11 +6,42 @@
 #include <nlohmann/json.hpp>
 
 #include "wafer/base/strings.h"
+#include "wafer/runtime/peak.h"
 
 namespace wafer::eval {
 
+namespace {
 bool works_on_bf16(const StepInfo& step) {
   return step.node && !step.node->inputs.empty() && step.node->inputs[0].dtype() == DType::bf16;
+}
+}  // namespace
+
+Profile start_profile(const Artifact& artifact, Device& device) {
+  Profile profile;
+  profile.device = device.info().name + ": " + device.info().description;
+  if (auto peaks = measured_peaks(device)) {
+    profile.peak_gflops = peaks->f32_flops * 1e-9;
+    if (peaks->bf16_flops > 0) profile.peak_bf16_gflops = peaks->bf16_flops * 1e-9;
+    profile.peak_gbytes = peaks->memory_bytes * 1e-9;
+  }
+  for (size_t i = 0; i < artifact.steps.size(); ++i) {
+    const StepInfo& step = artifact.steps[i];
+    profile.nodes.push_back({.name = str(step.op, "#", i),
+                             .module = step.path,
+                             .op = step.op,
+                             .kernel = step.kernel,
+                             .flops = step.cost.flops,
+                             .bytes = step.cost.bytes,
+                             .bf16 = works_on_bf16(step)});
+  }
+  return profile;
+}
+
+void multiply_costs_by_calls(Profile& profile) {
+  for (ProfileNode& node : profile.nodes) {
+    node.flops *= static_cast<double>(node.calls);
+    node.bytes *= static_cast<double>(node.calls);
+  }
 }
 
 std::optional<double> roofline_seconds(const Profile& profile, double flops, double bytes,

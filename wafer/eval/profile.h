@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "wafer/runtime/artifact.h"
+#include "wafer/runtime/device.h"
 
 namespace wafer::eval {
 
@@ -23,18 +24,21 @@ struct ProfileNode {
   bool bf16 = false;  // works on bf16, so that the peak of its products holds
 };
 
-// Whether a node works on bf16, by its first input.
-bool works_on_bf16(const StepInfo& step);
-
 struct Profile {
   std::string device;
-  std::optional<double> peak_gflops;  // measured, 10^9 operations a second in f32
-  std::optional<double> peak_gbytes;  // measured memory bandwidth, 10^9 bytes a second
-  int64_t steps = 0;                  // how many steps were profiled
-  double wall_seconds = 0;            // of those steps together; 0: unknown
+  std::optional<double> peak_gflops;       // measured, 10^9 operations a second in f32
+  std::optional<double> peak_bf16_gflops;  // the same in bf16; absent: as in f32
+  std::optional<double> peak_gbytes;       // measured memory bandwidth, 10^9 bytes a second
+  int64_t steps = 0;                       // how many steps were profiled
+  double wall_seconds = 0;                 // of those steps together; 0: unknown
   std::vector<ProfileNode> nodes;
-  std::optional<double> peak_bf16_gflops = {};  // measured, of bf16; absent: as in f32
 };
+
+// An artifact's steps on a device before they are observed: measured peaks, and the costs of one
+// call each. Where the device's peaks are not known yet, measures them.
+Profile start_profile(const Artifact& artifact, Device& device);
+// Takes the costs of one call times the calls, once all are observed.
+void multiply_costs_by_calls(Profile& profile);
 
 // The nodes that share a layer or a kernel, added up.
 struct ProfileRow {

@@ -335,26 +335,13 @@ eval::Profile Trainer::profile(const data::Dataset& dataset, int64_t batch_size,
     scalar(1.0f, 1);
   }
 
-  eval::Profile result;
-  result.device = device_->info().name + ": " + device_->info().description;
-  for (size_t i = 0; i < artifact->steps.size(); ++i) {
-    const StepInfo& info = artifact->steps[i];
-    result.nodes.push_back({.name = str(info.op, ".", i),
-                            .module = info.path,
-                            .op = info.op,
-                            .kernel = info.kernel,
-                            .flops = 0,
-                            .bytes = 0,
-                            .bf16 = eval::works_on_bf16(info)});
-  }
+  eval::Profile result = eval::start_profile(*artifact, *device_);
   execute(*device_, *artifact, inputs);
   device_->synchronize();
   RunObserver observer = [&](const StepResult& step) {
     eval::ProfileNode& node = result.nodes[step.step];
     node.calls += 1;
     node.seconds += step.seconds;
-    node.flops += artifact->steps[step.step].cost.flops;
-    node.bytes += artifact->steps[step.step].cost.bytes;
   };
   for (int64_t i = 0; i < steps; ++i) {
     auto started = std::chrono::steady_clock::now();
@@ -364,6 +351,7 @@ eval::Profile Trainer::profile(const data::Dataset& dataset, int64_t batch_size,
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     result.steps += 1;
   }
+  eval::multiply_costs_by_calls(result);
   return result;
 }
 
