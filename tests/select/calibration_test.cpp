@@ -38,7 +38,7 @@ Calibration example() {
   Calibration c;
   c.device = "cpu: example";
   c.threads = 3;
-  c.flops_per_second = 1e11;
+  c.flops_per_second = {{"bf16", 3e11}, {"f32", 1e11}};
   c.bandwidth = {{1e4, 1e11}, {1e6, 4e10}, {1e8, 1e10}};
   c.element_seconds = {{"add f32", 1e-10}, {"exp f32", 1e-9}};
   c.run_seconds = 1e-6;
@@ -155,7 +155,7 @@ TEST(Calibration, InputsOfTheGraphAreReadFromFartherAway) {
   EXPECT_DOUBLE_EQ(one.state_share, 0.5);
   EXPECT_DOUBLE_EQ(one.state_bytes, 1e8);
   Calibration c = example();
-  Work work{"matmul", 0, 1e6, {}, {}};
+  Work work{"matmul", DType::f32, 0, 1e6, {}, {}};
   EXPECT_DOUBLE_EQ(memory_seconds(c, work, both), 1e6 / 1e10);
   // The rest was made a few steps ago: 4 MB are in use.
   EXPECT_NEAR(memory_seconds(c, work, one), 0.5e6 / 1e10 + 0.5e6 / c.bandwidth_at(4e6), 1e-9);
@@ -197,7 +197,7 @@ TEST_F(CalibrationFile, AFileThatIsNoCalibrationIsAnErrorNamingIt) {
   expect_error("[]");
   expect_error(good.substr(0, good.size() / 2));
   std::string negative = good;
-  negative.replace(negative.find("\"flops_per_second\":") + 19, 1, "-");
+  negative.replace(negative.find("\"f32\":") + 6, 1, "-");
   expect_error(negative);
   std::string other = good;
   other.replace(other.find("\"format\":") + 9, 1, "0");
@@ -218,7 +218,8 @@ TEST_F(CalibrationFile, MeasuringIsDoneOnceAndADamagedCacheIsMeasuredAgain) {
   ::testing::internal::CaptureStderr();
   auto third = calibrate(*cpu, 1);
   EXPECT_NE(::testing::internal::GetCapturedStderr().find("measuring again"), std::string::npos);
-  EXPECT_GT(third->flops_per_second, 0);
+  EXPECT_GT(third->flops_per_second_in(DType::f32), 0);
+  EXPECT_EQ(third->flops_per_second.contains("bf16"), cpu->info().fast_bf16);
   EXPECT_EQ(load_calibration(folder_.files()[0]).flops_per_second, third->flops_per_second);
 }
 

@@ -2,34 +2,49 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "wafer/runtime/registry.h"
 
 namespace wafer::select {
 namespace {
 
-TEST(Gauge, WorksOnceAtFullSpeed) {
+TEST(Gauge, UsualIsWhatAQuarterOfTheReadingsWere) {
   auto cpu = device("cpu");
-  // Whatever time the product takes, it is no longer than a shortest of 1000 s.
-  Gauge gauge(*cpu, 1, 1000, 5);
-  gauge.read();
-  EXPECT_LT(gauge.shortest(), 1000);
-  EXPECT_TRUE(gauge.full_speed(gauge.shortest()));
-  EXPECT_FALSE(gauge.full_speed(2 * gauge.shortest() + 1e-5));
-  Gauge impatient(*cpu, 1, 1e-9);
-  int calls = 0;
-  impatient.settle([&] { ++calls; });
-  EXPECT_EQ(calls, 1) << "without patience nothing is done again";
+  Gauge gauge(*cpu, 1);
+  std::vector<double> readings;
+  for (int i = 0; i < 9; ++i) readings.push_back(gauge.read());
+  std::sort(readings.begin(), readings.end());
+  EXPECT_EQ(gauge.usual(), readings[2]);
+  EXPECT_TRUE(gauge.is_usual(readings[2]));
+  EXPECT_FALSE(gauge.is_usual(0.5 * readings[2]));
+  EXPECT_FALSE(gauge.is_usual(2 * readings[2]));
+  EXPECT_FALSE(gauge.is_usual({readings[2], 2 * readings[2]}));
 }
 
-TEST(Gauge, WorksAgainWhileTheMachineIsSlowerThanItWasUntilPatienceEnds) {
+TEST(Gauge, WorksOnceWithoutPatience) {
   auto cpu = device("cpu");
-  Gauge gauge(*cpu, 1, 1e-9, 0.05);  // no machine takes a nanosecond for the product
+  Gauge impatient(*cpu, 1, 1000);
+  int calls = 0;
+  impatient.settle([&] { ++calls; });
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(impatient.usual(), 1000);
+}
+
+// On a machine that changes its speed all the time the gauge may never be at what it once was, so
+// the first product's time is what is usual, and repeated until it is met.
+TEST(Gauge, WorksAgainUntilTheSpeedIsUsualOrPatienceEnds) {
+  auto cpu = device("cpu");
+  Gauge changed(*cpu, 1, 1000, 0.05);  // no machine takes 1000 s for the product
   int first = 0, second = 0;
-  gauge.settle([&] { ++first; });
-  EXPECT_GT(first, 1);
-  EXPECT_EQ(gauge.shortest(), 1e-9);
-  gauge.settle([&] { ++second; });
+  changed.settle([&] { ++first; });
+  EXPECT_EQ(first, 1) << "work waits for the usual speed";
+  EXPECT_FALSE(changed.await(0.01));
+  changed.settle([&] { ++second; });
   EXPECT_EQ(second, 1) << "all calls share the patience";
+  Gauge same(*cpu, 1, 0, 60);
+  same.read();
+  EXPECT_TRUE(same.await(60));
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ Calibration ideal(int threads = 1) {
   Calibration c;
   c.device = "ideal";
   c.threads = threads;
-  c.flops_per_second = 1e9;
+  c.flops_per_second = {{"f32", 1e9}};
   c.bandwidth = {{1e3, 1e15}};
   c.element_seconds = {{"add f32", 1e-9}};
   c.samples = {{"matmul", {6, 6, 6, 0, 0, 0}, 1.0}, {"elementwise", {10, 0, 4}, 1.0}};

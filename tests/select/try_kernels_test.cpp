@@ -22,7 +22,7 @@ class TryKernels : public ::testing::Test {
     Calibration c;
     c.device = "example";
     c.threads = 1;
-    c.flops_per_second = 1e11;
+    c.flops_per_second = {{"f32", 1e11}};
     c.bandwidth = {{1e4, 1e11}, {1e8, 1e10}};
     c.element_seconds = {{"add f32", 1e-10}};
     c.step_seconds = 2e-7;

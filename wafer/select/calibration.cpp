@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <deque>
 #include <functional>
 
 #include "wafer/op/control_flow.h"
@@ -25,15 +26,24 @@ struct Measured {
 
 // A graph to measure, and the shortest time of each of its steps so far.
 struct Prepared {
-  std::shared_ptr<const Artifact> artifact;
+  std::unique_ptr<Runner> runner;
   std::vector<double> seconds;
+};
+
+// Takes what was measured into the result.
+using Keep = std::function<void()>;
+
+// Once measured, and how fast the machine was.
+struct Take {
+  Gauge::Readings readings;
+  Keep keep;
 };
 
 // Something to measure again and again, of which the best counts.
 struct Part {
-  std::function<void(double seconds)> measure;
-  double share;             // of the time for all
-  double gauge = HUGE_VAL;  // the shortest that the gauge took around a measurement
+  std::function<Keep(double seconds)> measure;
+  double share;  // of the time for all
+  std::vector<Take> takes;
 };
 
 class Measurement {
@@ -49,12 +59,12 @@ class Measurement {
   }
 
   Calibration run() {
-    parts_.push_back({[this](double) { overheads(); }, 0});
-    parts_.push_back({[this](double) { bandwidth(); }, 0});
-    parts_.push_back({[this](double) { element_rates(); }, 0});
+    parts_.push_back({[this](double) { return overheads(); }, 0, {}});
+    parts_.push_back({[this](double) { return bandwidth(); }, 0, {}});
+    parts_.push_back({[this](double) { return element_rates(); }, 0, {}});
     for (const Graph& graph : calibration_graphs(device_.info().fast_bf16)) prepare(graph, 1);
-    // Other work can slow a machine down for seconds: all is measured at two times far apart, and
-    // what never was at full speed again, for some seconds more.
+    // Other work can change a machine's speed for seconds: all is measured at two times far apart,
+    // and what was not at the usual speed then, for some seconds more.
     double shares = 0;
     for (const Part& part : parts_) shares += part.share;
     for (int passes = 2; passes > 0; --passes) {
@@ -63,11 +73,17 @@ class Measurement {
     }
     while (elapsed() < 3 * seconds_ && disturbed()) {
       for (Part& part : parts_) {
-        if (!gauge_.full_speed(part.gauge)) take(part, 0.05 * seconds_ * part.share);
+        if (settled(part)) continue;
+        if (!gauge_.await(3 * seconds_ - elapsed())) break;
+        take(part, 0.01 * seconds_ * part.share);
       }
     }
+    for (const Part& part : parts_) {
+      for (const Take& take : part.takes)
+        if (!settled(part) || gauge_.is_usual(take.readings)) take.keep();
+    }
     result_.disturbed = disturbed();
-    result_.gauge_seconds = gauge_.shortest();
+    result_.gauge_seconds = gauge_.usual();
     finish();
     return std::move(result_);
   }
@@ -76,12 +92,19 @@ class Measurement {
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
   void take(Part& part, double seconds) {
-    part.gauge = std::min(part.gauge, gauge_.around([&] { part.measure(seconds); }));
+    Keep keep;
+    auto readings = gauge_.around([&] { keep = part.measure(seconds); });
+    part.takes.push_back({readings, std::move(keep)});
+  }
+
+  bool settled(const Part& part) const {
+    return std::any_of(part.takes.begin(), part.takes.end(),
+                       [&](const Take& take) { return gauge_.is_usual(take.readings); });
   }
 
   bool disturbed() const {
-    return std::any_of(parts_.begin(), parts_.end(),
-                       [&](const Part& part) { return !gauge_.full_speed(part.gauge); });
+    return !std::all_of(parts_.begin(), parts_.end(),
+                        [&](const Part& part) { return settled(part); });
   }
 
   std::shared_ptr<const Artifact> compile(const Graph& graph) {
@@ -94,81 +117,97 @@ class Measurement {
     return measure(runner, seconds, least).front();
   }
 
-  void overheads() {
-    auto least = [](double& known, double seconds) {
-      known = known > 0 ? std::min(known, seconds) : seconds;
-    };
-    least(result_.run_seconds, time_of(identity_graph(), 0.002, 20));
-    Runner runner(device_, compile(smallest_step_graph()));
-    least(result_.step_seconds, step_times(runner, 0.002, 20).at(0));
-    double short_scan = time_of(scan_graph(8), 0.005), long_scan = time_of(scan_graph(136), 0.01);
-    double turn = std::max(long_scan - short_scan, 0.0) / 128;
-    least(result_.iteration_seconds, std::max(turn - result_.step_seconds, 0.0));
+  static void keep_least(double& known, double seconds) {
+    known = known > 0 ? std::min(known, seconds) : seconds;
   }
 
-  void bandwidth() {
-    size_t i = 0;
-    for (double bytes = 16e3; bytes < 130e6; bytes *= 4, ++i) {
+  Keep overheads() {
+    double run = time_of(identity_graph(), 0.002, 20);
+    Runner runner(device_, compile(smallest_step_graph()));
+    double step = step_times(runner, 0.002, 20).at(0);
+    double short_scan = time_of(scan_graph(8), 0.005), long_scan = time_of(scan_graph(136), 0.01);
+    double iteration = std::max(std::max(long_scan - short_scan, 0.0) / 128 - step, 0.0);
+    return [=, this] {
+      keep_least(result_.run_seconds, run);
+      keep_least(result_.step_seconds, step);
+      keep_least(result_.iteration_seconds, iteration);
+    };
+  }
+
+  Keep bandwidth() {
+    double run = time_of(identity_graph(), 0.002, 20);
+    std::vector<std::pair<double, double>> rates;
+    for (double bytes = 16e3; bytes < 130e6; bytes *= 4) {
       Graph graph = stream_graph(static_cast<int64_t>(bytes / 8));
-      double seconds = time_of(graph, 0.01) - result_.run_seconds;
-      double rate = 1.5 * bytes / std::max(seconds, 1e-9);
-      if (i == result_.bandwidth.size()) result_.bandwidth.emplace_back(bytes, rate);
-      result_.bandwidth[i].second = std::max(result_.bandwidth[i].second, rate);
+      double seconds = time_of(graph, 0.01) - run;
+      rates.emplace_back(bytes, 1.5 * bytes / std::max(seconds, 1e-9));
       if (seconds > 0.05) break;
     }
-    // A larger working set cannot be faster, but small ones are bound by the overhead of a step.
-    for (size_t k = result_.bandwidth.size() - 1; k-- > 0;) {
-      auto& [bytes, rate] = result_.bandwidth[k];
-      rate = std::max(rate, result_.bandwidth[k + 1].second);
-    }
+    return [=, this] {
+      auto& known = result_.bandwidth;
+      for (size_t i = 0; i < rates.size(); ++i) {
+        if (i == known.size()) known.push_back(rates[i]);
+        known[i].second = std::max(known[i].second, rates[i].second);
+      }
+      // A larger working set cannot be faster, but small ones are bound by the overhead of a step.
+      for (size_t k = known.size() - 1; k-- > 0;)
+        known[k].second = std::max(known[k].second, known[k + 1].second);
+    };
   }
 
-  void element_rates() {
+  Keep element_rates() {
     constexpr int64_t count = 16384;
+    Runner smallest(device_, compile(smallest_step_graph()));
+    double step = step_times(smallest, 0.002, 20).at(0);
+    std::map<std::string, double> each;
     for (auto& [name, graph] : element_graphs(count)) {
       auto artifact = compile(graph);
       if (artifact->steps.empty()) continue;
       Runner runner(device_, artifact);
       double seconds = 0;
-      for (double step : step_times(runner, 0.001, 4)) seconds += step;
-      double each = std::max(seconds - result_.step_seconds, 1e-9) / static_cast<double>(count);
-      auto [known, added] = result_.element_seconds.emplace(name, each);
-      known->second = std::min(known->second, each);
+      for (double part : step_times(runner, 0.001, 4)) seconds += part;
+      each[name] = std::max(seconds - step, 1e-9) / static_cast<double>(count);
     }
+    return [each, this] {
+      for (const auto& [name, seconds] : each) keep_least(result_.element_seconds[name], seconds);
+    };
   }
 
   // A graph, and the bodies of its scans by themselves.
   void prepare(const Graph& graph, double share) {
     auto artifact = compile(graph);
-    prepared_.push_back({artifact, std::vector<double>(artifact->steps.size(), HUGE_VAL)});
+    prepared_.push_back({std::make_unique<Runner>(device_, artifact),
+                         std::vector<double>(artifact->steps.size(), HUGE_VAL)});
     size_t at = prepared_.size() - 1;
-    parts_.push_back({[this, at](double seconds) { observe(prepared_[at], seconds); }, share});
+    parts_.push_back(
+        {[this, at](double seconds) { return observe(prepared_[at], seconds); }, share, {}});
     for (const StepInfo& step : artifact->steps) {
       constexpr double of_body = 0.1;  // it is small
       if (step.node && step.node->is(op::scan)) prepare(*step.node->subgraphs[0], of_body);
     }
   }
 
-  void observe(Prepared& prepared, double seconds) {
-    Runner runner(device_, prepared.artifact);
-    auto times = step_times(runner, seconds, 3);
-    for (size_t i = 0; i < times.size(); ++i)
-      prepared.seconds[i] = std::min(prepared.seconds[i], times[i]);
+  Keep observe(Prepared& prepared, double seconds) {
+    return [&prepared, times = step_times(*prepared.runner, seconds, 3)] {
+      for (size_t i = 0; i < times.size(); ++i)
+        prepared.seconds[i] = std::min(prepared.seconds[i], times[i]);
+    };
   }
 
   void finish() {
-    for (const auto& [artifact, seconds] : prepared_) {
+    for (const auto& [runner, seconds] : prepared_) {
+      const Artifact& artifact = runner->artifact();
       for (size_t i = 0; i < seconds.size(); ++i) {
-        const Node* node = artifact->steps[i].node;
+        const Node* node = artifact.steps[i].node;
         if (!node || node->is(op::scan)) continue;
-        measured_.push_back({work_of(*node), traffic_of(*node, artifact->memory), seconds[i]});
+        measured_.push_back({work_of(*node), traffic_of(*node, artifact.memory), seconds[i]});
       }
     }
-    result_.flops_per_second = 1;
+    result_.flops_per_second[str(DType::f32)] = 1;
     for (const Measured& m : measured_) {
-      if (m.work.elementwise()) continue;
-      result_.flops_per_second =
-          std::max(result_.flops_per_second, m.work.flops / std::max(m.seconds, 1e-9));
+      if (m.work.elementwise() || !is_floating(m.work.dtype)) continue;
+      double& best = result_.flops_per_second[str(m.work.dtype)];
+      best = std::max(best, m.work.flops / std::max(m.seconds, 1e-9));
     }
     for (const Measured& m : measured_) {
       double ideal = result_.ideal_seconds(m.work, memory_seconds(result_, m.work, m.traffic));
@@ -183,10 +222,17 @@ class Measurement {
   Calibration result_;
   Gauge gauge_;
   std::vector<Part> parts_;
-  std::vector<Prepared> prepared_;
+  std::deque<Prepared> prepared_;  // stays where it is as it grows
   std::vector<Measured> measured_;
 };
 }  // namespace
+
+double Calibration::flops_per_second_in(DType dtype) const {
+  auto found = flops_per_second.find(str(dtype));
+  if (found == flops_per_second.end()) found = flops_per_second.find(str(DType::f32));
+  WAFER_CHECK(found != flops_per_second.end(), "a calibration without a rate of f32");
+  return found->second;
+}
 
 double Calibration::bandwidth_at(double bytes) const {
   WAFER_CHECK(!bandwidth.empty(), "a calibration without bandwidths");
@@ -202,7 +248,7 @@ double Calibration::bandwidth_at(double bytes) const {
 }
 
 double Calibration::ideal_seconds(const Work& work, double memory_seconds) const {
-  double compute = work.flops / flops_per_second;
+  double compute = work.flops / flops_per_second_in(work.dtype);
   if (work.elementwise()) {
     compute = 0;
     for (const auto& [name, count] : work.elements) {

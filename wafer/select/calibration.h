@@ -23,15 +23,19 @@ struct Sample {
 struct Calibration {
   std::string device;  // name and description of the device
   int threads = 1;
-  double flops_per_second = 0;                       // best of all convolutions and products, f32
+  // Best of all convolutions and products, by the dtype of what they multiply ("f32").
+  std::map<std::string, double> flops_per_second;
   std::vector<std::pair<double, double>> bandwidth;  // (bytes in use, bytes a second), ascending
   std::map<std::string, double> element_seconds;     // of one element in cache, by element_op
   double run_seconds = 0;                            // of a run that does nothing
   double step_seconds = 0;                           // of the smallest step
   double iteration_seconds = 0;                      // of a turn of a scan, besides its steps
-  double gauge_seconds = 0;                          // of gauge_graph, at full speed
+  double gauge_seconds = 0;                          // of gauge_graph, at the usual speed
   std::vector<Sample> samples;
-  bool disturbed = false;  // other work ran on the machine all the while: rates may be too low
+  bool disturbed = false;  // some of it never at the usual speed: rates may be off
+
+  // The rate of products of a dtype; of f32 for those that were not measured.
+  double flops_per_second_in(DType dtype) const;
 
   // Bytes a second where `bytes` are in use, between the two nearest that were measured.
   double bandwidth_at(double bytes) const;
@@ -52,12 +56,12 @@ Traffic traffic_of(const Node& node, const MemoryPlan& memory);
 double memory_seconds(const Calibration& calibration, const Work& work, const Traffic& traffic);
 
 // Measures now, in about `seconds` (but at least twice each), and in up to three times as many
-// where other work slows the machine down meanwhile.
+// where other work changes the machine's speed meanwhile.
 Calibration measure_calibration(Device& device, int threads, double seconds = 1.5);
 
 // From the cache on disk (WAFER_CACHE, else ~/.cache/wafer), else measured and kept there. A cached
-// one counts for the same device, threads and build of this library; one that cannot be read, or
-// was disturbed, is measured again.
+// one counts for the same device, threads and build of this library, while the machine is seen at
+// its speed within a second; one that cannot be read, or was disturbed, is measured again.
 std::shared_ptr<const Calibration> calibrate(Device& device, int threads);
 
 // Replaces the cached one; a warning where that is impossible.

@@ -189,8 +189,10 @@ Graph scan_graph(int64_t length) {
   return graph_of({x}, {result.carries[0]});
 }
 
-Graph gauge_graph() {
-  Tensor a = real(Shape{64, 256}, "a"), b = real(Shape{256, 256}, "b");
+Graph gauge_graph(bool bf16) {
+  DType dtype = bf16 ? DType::bf16 : DType::f32;
+  Tensor a = make_input({dtype, Shape{128, 512}}, "a"),
+         b = make_input({dtype, Shape{512, 512}}, "b");
   return graph_of({a, b}, {matmul(a, b)});
 }
 

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr int format = 3;
+constexpr int format = 4;
 
 // Other code is calibrated anew: where this library lies, its size and time of change.
 std::string build_stamp() {
@@ -42,6 +42,10 @@ double positive(const Json& value, bool zero_too = false) {
   if (!(number > 0 || (zero_too && number == 0)) || !(number < 1e30))
     throw std::out_of_range("a rate that is not a positive number");
   return number;
+}
+// Whether the machine is seen, within a second, at the speed at which it was measured.
+bool still_runs_as(const Calibration& calibration, Device& device) {
+  return Gauge(device, calibration.threads, calibration.gauge_seconds).await(1);
 }
 }  // namespace
 
@@ -72,7 +76,9 @@ Calibration load_calibration(const fs::path& path) {
     Calibration c;
     c.device = json.at("device");
     c.threads = json.at("threads");
-    c.flops_per_second = positive(json.at("flops_per_second"));
+    for (const auto& [dtype, rate] : json.at("flops_per_second").items())
+      c.flops_per_second[dtype] = positive(rate);
+    if (!c.flops_per_second.contains("f32")) throw std::out_of_range("no rate of f32");
     for (const Json& point : json.at("bandwidth"))
       c.bandwidth.emplace_back(positive(point.at(0)), positive(point.at(1)));
     if (c.bandwidth.empty()) throw std::out_of_range("no bandwidth");
@@ -113,7 +119,8 @@ std::shared_ptr<const Calibration> calibrate(Device& device, int threads) {
   if (!path.empty() && fs::exists(path, ignored)) {
     try {
       Calibration cached = load_calibration(path);
-      if (cached.device == name && cached.threads == threads && !cached.disturbed)
+      if (cached.device == name && cached.threads == threads && !cached.disturbed &&
+          still_runs_as(cached, device))
         return std::make_shared<const Calibration>(std::move(cached));
     } catch (const UserError& error) {
       log(LogLevel::warn, str("measuring again: ", error.what()));

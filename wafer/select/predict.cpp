@@ -104,7 +104,7 @@ class Predictor {
 
   // A target that does not show its nodes: the roofline alone.
   Time plain(const StepInfo& step) {
-    Work work{step.op, step.cost.flops, step.cost.bytes, {}, {}};
+    Work work{step.op, DType::f32, step.cost.flops, step.cost.bytes, {}, {}};
     double memory_time = work.bytes / calibration_.bandwidth_at(work.bytes);
     return {calibration_.ideal_seconds(work, memory_time), 0.7};
   }

@@ -81,31 +81,53 @@ std::vector<double> step_times(Runner& runner, double seconds, int least) {
   return times;
 }
 
-Gauge::Gauge(Device& device, int threads, double shortest, double patience)
-    : runner_(device, device.target().compile(gauge_graph(), {.threads = threads})),
-      shortest_(shortest > 0 ? shortest : HUGE_VAL),
+Gauge::Gauge(Device& device, int threads, double usual, double patience)
+    : runner_(device,
+              device.target().compile(gauge_graph(device.info().fast_bf16), {.threads = threads})),
+      usual_(usual),
       patience_(patience) {}
 
 double Gauge::read() {
   auto times = measure(runner_, gauge_window, 1);
-  last_ = std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
+  readings_.push_back(std::accumulate(times.begin(), times.end(), 0.0) /
+                      static_cast<double>(times.size()));
   read_at_ = Clock::now();
-  shortest_ = std::min(shortest_, last_);
-  return last_;
+  return readings_.back();
 }
 
-double Gauge::around(const std::function<void()>& work) {
-  bool just_read = last_ > 0 && seconds_since(read_at_) < gauge_window;
-  double before = just_read ? last_ : read();
+Gauge::Readings Gauge::around(const std::function<void()>& work) {
+  bool just_read = !readings_.empty() && seconds_since(read_at_) < gauge_window;
+  double before = just_read ? readings_.back() : read();
   work();
-  return std::max(before, read());
+  return {before, read()};
+}
+
+double Gauge::usual() const {
+  if (usual_ > 0) return usual_;
+  auto sorted = readings_;
+  std::sort(sorted.begin(), sorted.end());
+  return percentile(sorted, 0.25);
+}
+
+bool Gauge::is_usual(double seconds) const {
+  double expected = usual();
+  return std::abs(seconds - expected) < 0.12 * expected + 3e-6;
+}
+
+bool Gauge::await(double seconds) {
+  auto start = Clock::now();
+  while (!is_usual(read())) {
+    if (seconds_since(start) >= seconds) return false;
+  }
+  return true;
 }
 
 void Gauge::settle(const std::function<void()>& work) {
-  if (full_speed(around(work))) return;
+  if (is_usual(around(work))) return;
   auto start = Clock::now();
-  while (seconds_since(start) < patience_ && !full_speed(around(work))) {
-  }
+  do {
+    await(patience_ - seconds_since(start));
+  } while (seconds_since(start) < patience_ && !is_usual(around(work)));
   patience_ -= seconds_since(start);
 }
 

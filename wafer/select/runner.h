@@ -50,31 +50,42 @@ std::vector<double> measure(Runner& runner, double seconds, int least = 5);
 // into `seconds` but no more than 50. Other work on the machine only ever makes a step slower.
 std::vector<double> step_times(Runner& runner, double seconds, int least);
 
-// Tells a machine at its full speed from one that other work slows down, as it may for seconds at a
-// time, by taking a thread away every other millisecond: a small product on all threads, again and
-// again for some milliseconds, beside the shortest time that it was ever seen to take.
+// Tells a machine at its usual speed from one that other work slows down for a while, by taking a
+// thread away every other millisecond, or by multiplying on the same core, which halves what matrix
+// units do. It takes the time of a small product on all threads, in bf16 where the device is fast
+// in it, again and again for some milliseconds. Usual is what it took a quarter of the time: that
+// is full speed on a machine that is often at it, and on one that hardly ever is, what a user gets.
 class Gauge {
  public:
-  // `shortest`: seconds that it was seen to take before; 0: none. `patience`: seconds that all
-  // calls of settle together may spend on working again.
-  Gauge(Device& device, int threads, double shortest = 0, double patience = 0);
+  // `usual`: seconds that are usual; 0: as the readings say. `patience`: seconds that all calls of
+  // settle together may spend on working again.
+  Gauge(Device& device, int threads, double usual = 0, double patience = 0);
+
+  // The product's times before and after some work, in seconds.
+  using Readings = std::pair<double, double>;
 
   // Takes the product's time, in seconds: the mean of some milliseconds.
   double read();
-  // Calls `work`; the longer of the product's times before and after.
-  double around(const std::function<void()>& work);
-  // Whether a time taken is one at full speed.
-  bool full_speed(double seconds) const { return seconds < 1.12 * shortest_ + 5e-6; }
-  double shortest() const { return shortest_; }
+  // Calls `work` between two readings.
+  Readings around(const std::function<void()>& work);
+  double usual() const;
+  // Whether the speed is the usual one, neither lower nor higher.
+  bool is_usual(double seconds) const;
+  bool is_usual(const Readings& readings) const {
+    return is_usual(readings.first) && is_usual(readings.second);
+  }
 
-  // Calls `work` until it ran at full speed, or patience has ended; at least once.
+  // Waits until the speed is the usual one, for so many seconds at most; whether it is.
+  bool await(double seconds);
+
+  // Calls `work` until it ran at the usual speed, or patience has ended; at least once.
   void settle(const std::function<void()>& work);
 
  private:
   Runner runner_;
-  double shortest_, patience_;
-  double last_ = 0;
-  std::chrono::steady_clock::time_point read_at_;  // when last_ was
+  double usual_, patience_;
+  std::vector<double> readings_;
+  std::chrono::steady_clock::time_point read_at_;  // the last of them
 };
 
 // The value below which `share` of the sorted values lie.

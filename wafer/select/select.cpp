@@ -107,20 +107,23 @@ class Trial {
     ThreadScope scope(threads_);
     Runner runner(*candidate_.device, artifact_);
     double part = 0;
-    double gauge = gauge_.around([&] { part = percentile(measure(runner, 0.15, 3), 0.5); });
-    parts_at_full_speed_ += gauge_.full_speed(gauge);
-    fastest_part_ = std::min(fastest_part_, part);
+    gauge_.await(0.3);
+    auto readings = gauge_.around([&] { part = percentile(measure(runner, 0.1, 3), 0.5); });
+    (gauge_.is_usual(readings) ? usual_parts_ : other_parts_).push_back(part);
   }
-  bool enough() const { return parts_at_full_speed_ >= 3; }
+  bool enough() const { return usual_parts_.size() >= 3; }
 
-  // The median step of the fastest part: a prediction is of a machine that does nothing else, and
-  // other work only ever makes a part slower.
+  // The median step of the parts at the speed that the prediction is for; of all where the machine
+  // was never at it.
   void finish() {
-    candidate_.measured_seconds = fastest_part_;
+    auto& parts = usual_parts_.empty() ? other_parts_ : usual_parts_;
+    std::sort(parts.begin(), parts.end());
+    candidate_.measured_seconds = percentile(parts, 0.5);
     if (!log_enabled("select")) return;
     ThreadScope scope(threads_);
     Runner runner(*candidate_.device, artifact_);
-    log("select", str(parts_at_full_speed_, " parts at full speed"));
+    log("select",
+        str(usual_parts_.size(), " parts at the usual speed, ", other_parts_.size(), " not"));
     log_steps(*candidate_.prediction, step_times(runner, 0.5, 5));
   }
 
@@ -129,8 +132,7 @@ class Trial {
   int threads_;
   std::shared_ptr<const Artifact> artifact_;
   Gauge gauge_;
-  int parts_at_full_speed_ = 0;
-  double fastest_part_ = HUGE_VAL;
+  std::vector<double> usual_parts_, other_parts_;  // seconds of a step in each
 };
 
 // Measures all candidates in turns, so that what slows the machine down for a while meets them all,
@@ -247,7 +249,8 @@ Choice best_for(const Graph& graph, const Options& options) {
   choice.threads = first.threads;
   choice.precision = *first.precision;
   choice.prediction = *first.prediction;
-  choice.flops_per_second = first.calibration->flops_per_second;
+  choice.flops_per_second = first.calibration->flops_per_second_in(
+      choice.precision == Precision::bf16 ? DType::bf16 : DType::f32);
   choice.bytes_per_second = first.calibration->bandwidth.back().second;
   if (choice.threads > 0) set_thread_count(choice.threads);
   if (options.print) std::cout << choice.text() << std::flush;

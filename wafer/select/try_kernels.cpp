@@ -85,8 +85,8 @@ class Trial {
       ++step;
     if (step == artifact->steps.size()) return;  // decomposed: its parts are steps of their own
     Runner runner(device_, artifact);
-    double seconds = HUGE_VAL;
-    gauge_.settle([&] { seconds = std::min(seconds, step_times(runner, 0.02, 5)[step]); });
+    double seconds = 0;
+    gauge_.settle([&] { seconds = step_times(runner, 0.02, 5)[step]; });
     const Node& tried = *artifact->steps[step].node;
     double ideal =
         node.is(op::scan)

@@ -91,7 +91,7 @@ std::string element_op(const Node& node) {
 Work work_of(const Node& node) {
   Cost c = cost(node);
   const Node& main = main_node(node);
-  Work work{main.op->name, c.flops, c.bytes, {}, {}};
+  Work work{main.op->name, DType::f32, c.flops, c.bytes, {}, {}};
   if (main.op->elementwise || main.is(op::fused)) {
     describe_elementwise(main, work);
   } else if (main.is(op::conv)) {
@@ -111,8 +111,9 @@ Work work_of(const Node& node) {
   } else {
     work.size = {log2_of(work.bytes), log2_of(work.flops)};
   }
-  DType dtype = main.inputs.empty() ? main.outputs[0].dtype : main.inputs[0].dtype();
-  if (is_floating(dtype) && dtype != DType::f32) work.kind = str(work.kind, " ", dtype);
+  work.dtype = main.inputs.empty() ? main.outputs[0].dtype : main.inputs[0].dtype();
+  if (is_floating(work.dtype) && work.dtype != DType::f32)
+    work.kind = str(work.kind, " ", work.dtype);
   return work;
 }
 

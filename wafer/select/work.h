@@ -12,6 +12,7 @@ struct Work {
   // Steps of one kind run alike: the op, the variant where that matters ("reduce_sum last"), and a
   // floating dtype other than f32 ("matmul bf16").
   std::string kind;
+  DType dtype = DType::f32;  // of what it reads
   double flops = 0, bytes = 0;
   // Base-2 logarithms of the sizes that efficiency depends on, as many for each step of a kind.
   std::vector<double> size;
