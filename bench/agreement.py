@@ -21,9 +21,9 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import cifar_data  # noqa: E402
-from cifar_cnn_torch import Cnn  # noqa: E402
+import arrays  # noqa: E402
 from common import default_data, last_json  # noqa: E402
+from train_torch import Cnn  # noqa: E402
 
 
 def parse():
@@ -95,7 +95,7 @@ def main():
     model = Cnn()
     # From all over the set, which is sorted by class.
     images, labels = (array[::len(array) // options.examples][:options.examples]
-                      for array in cifar_data.load(options.data, options.cache)[:2])
+                      for array in arrays.load("cifar10", options.data, options.cache)[:2])
     x = torch.from_numpy(images).float() / 255
     mean, std = x.mean((0, 2, 3)), x.std((0, 2, 3))
     with tempfile.TemporaryDirectory() as name:

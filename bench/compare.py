@@ -16,8 +16,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from common import commit, default_data, last_json, machine, renew, spread  # noqa: E402
 
 
-BEST = "--preloaded --fused --channels-last"
-PAIRS = [f"f32:{BEST}", f"bf16:{BEST} --bf16", "f32:", "auto:"]
+BEST = "--preloaded --fused"
+# Of each work: wafer's arguments, the data set, how many examples an epoch has, and the comparisons,
+# PRECISION:OPTIONS, which are wafer's precision and the options of the peer's script.
+WORKS = {
+    "cnn": ("cnn", "cifar10", 50000, [f"f32:{BEST} --channels-last",
+                                      f"bf16:{BEST} --channels-last --bf16", "f32:", "auto:"]),
+    "mlp": ("mlp -o hidden=512,512", "mnist", 60000, [
+        f"f32:{BEST}", f"f32:{BEST} --compile", f"bf16:{BEST} --bf16",
+        f"bf16:{BEST} --bf16 --compile", "auto:"]),
+}
 
 
 def ours_ms(result, steps):
@@ -28,52 +36,60 @@ def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("--wafer", default="build/release/bin/wafer")
     parser.add_argument("--peer-python", required=True)
-    parser.add_argument("--data", type=pathlib.Path, default=default_data() / "cifar10")
+    parser.add_argument("--works", nargs="*", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--data", type=pathlib.Path, default=default_data(),
+                        help="the folder of data sets")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=2, help="the last one counts")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--pairs", nargs="*", default=PAIRS,
-                        help="one PRECISION:OPTIONS for each comparison: wafer's precision, and "
-                        "the options of the peer's script")
+    parser.add_argument("--pairs", nargs="*", help="other comparisons than those of the work")
     parser.add_argument("--document", type=pathlib.Path, help="docs/benchmarks.md, to renew it")
     return parser.parse_args()
 
 
-def main():
-    options = parse()
-    steps = -(-50000 // options.batch_size)
+def compare(work, options):
+    """The lines of the section of a work."""
+    model, data, examples, pairs = WORKS[work]
+    data = options.data / data
+    steps = -(-examples // options.batch_size)
     common = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--lr", "1e-3"]
     lines = []
     peer_version = device = ""
-    for pair in options.pairs:
+    for pair in options.pairs or pairs:
         precision, mode = pair.split(":", 1)
         ours, theirs, ratios = [], [], []
         for turn in range(options.rounds):
             seed = ["--seed", turn]
-            a = last_json([options.wafer, "train", "cnn", "--data", options.data, *common, *seed,
+            a = last_json([options.wafer, "train", *model.split(), "--data", data, *common, *seed,
                            "--precision", precision, "--json"])
-            b = last_json([options.peer_python, "bench/cifar_cnn_torch.py", "--data", options.data,
-                           "--cache", "build/peers", "--no-evaluation", *common, *seed,
+            b = last_json([options.peer_python, "bench/train_torch.py", "--model", work, "--data",
+                           data, "--cache", "build/peers", "--no-evaluation", *common, *seed,
                            *mode.split()])
             ours.append(ours_ms(a, steps))
             theirs.append(b["epoch_ms_per_step"][-1])
             ratios.append(theirs[-1] / ours[-1])
             peer_version = f"PyTorch {b['version']} ({b['isa']}, {b['threads']} threads)"
             device, ran_in = a["device"], a["precision"]
-            print(f"round {turn + 1} of {options.rounds}, {precision}, peer {mode or 'default'}: "
-                  f"ours {ours[-1]:.2f} ms, theirs {theirs[-1]:.2f} ms, ratio "
+            print(f"{work}, round {turn + 1} of {options.rounds}, {precision}, peer "
+                  f"{mode or 'default'}: ours {ours[-1]:.2f} ms, theirs {theirs[-1]:.2f} ms, ratio "
                   f"{ratios[-1]:.3f}, load {os.getloadavg()[0]:.1f}", flush=True)
         name = precision if precision == ran_in else f"{precision} ({ran_in})"
         lines.append(f"| {name} | {mode or 'eager, as most people write it'} | {spread(ours)} | "
                      f"{spread(theirs)} | **{spread(ratios)}** |")
-    text = "\n".join([
+    return [
         f"Measured {datetime.date.today()} at {commit()} on {machine()}. wafer: {device}.",
         f"Peer: {peer_version}. {options.rounds} rounds, in turns; milliseconds a step over epoch "
         f"{options.epochs}, data", "included; median (least to greatest).", "",
-        "| wafer | Peer | wafer, ms | peer, ms | peer / wafer |", "|---|---|---|---|---|", *lines])
-    print(text)
-    if options.document:
-        renew(options.document, "cifar-cnn", text)
+        "| wafer | Peer | wafer, ms | peer, ms | peer / wafer |", "|---|---|---|---|---|", *lines]
+
+
+def main():
+    options = parse()
+    for work in options.works:
+        text = "\n".join(compare(work, options))
+        print(text)
+        if options.document:
+            renew(options.document, {"cnn": "cifar-cnn", "mlp": "mnist-mlp"}[work], text)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The CIFAR-10 CNN in PyTorch, as most people would write it, and faster ways to write it.
+"""The CIFAR-10 CNN and an MLP on MNIST in PyTorch, as most people write it, and faster ways.
 
 By default: eager, f32, a DataLoader over tensors that are in memory, Adam. Each option changes one
 thing: --preloaded indexes the tensors without a DataLoader, --channels-last, --fused (Adam's fused
@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import cifar_data  # noqa: E402
+import arrays  # noqa: E402
 
 
 class Cnn(nn.Module):
@@ -34,6 +34,22 @@ class Cnn(nn.Module):
         x = nn.functional.max_pool2d(nn.functional.relu(self.conv1(x)), 2)
         x = nn.functional.max_pool2d(nn.functional.relu(self.conv2(x)), 2)
         return self.fc2(nn.functional.relu(self.fc1(torch.flatten(x, 1))))
+
+
+class Mlp(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(784, 512)
+        self.fc2 = nn.Linear(512, 512)
+        self.fc3 = nn.Linear(512, 10)
+
+    def forward(self, x):
+        x = nn.functional.relu(self.fc1(torch.flatten(x, 1)))
+        return self.fc3(nn.functional.relu(self.fc2(x)))
+
+
+# name: (model, its data set)
+MODELS = {"cnn": (Cnn, "cifar10"), "mlp": (Mlp, "mnist")}
 
 
 def batches(images, labels, options):
@@ -67,6 +83,7 @@ def evaluate(model, images, labels):
 
 def parse():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--model", choices=MODELS, default="cnn")
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--cache", type=pathlib.Path, required=True)
     parser.add_argument("--epochs", type=int, default=1)
@@ -86,15 +103,16 @@ def main():
     torch.manual_seed(options.seed)
     if options.threads:
         torch.set_num_threads(options.threads)
-    arrays = cifar_data.load(options.data, options.cache)
-    images, labels, test_images, test_labels = (torch.from_numpy(array) for array in arrays)
+    build, name = MODELS[options.model]
+    images, labels, test_images, test_labels = (
+        torch.from_numpy(array) for array in arrays.load(name, options.data, options.cache))
     # Normalised by the training part, as wafer does.
     images = images.float() / 255
     mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3))
     images = (images - mean[:, None, None]) / std[:, None, None]
     test_images = (test_images.float() / 255 - mean[:, None, None]) / std[:, None, None]
 
-    model = Cnn()
+    model = build()
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,5 @@
-"""CIFAR-10 from its archive of JPEG files as arrays, decoded once and kept beside the peers."""
+"""The data sets of the benchmarks as arrays for the peers."""
+import gzip
 import io
 import pathlib
 import tarfile
@@ -7,11 +8,29 @@ import numpy
 from PIL import Image
 
 
-def load(folder: pathlib.Path, cache: pathlib.Path):
-    """Returns (train images, train labels, test images, test labels).
+def load(name: str, folder: pathlib.Path, cache: pathlib.Path):
+    """Returns (train images, train labels, test images, test labels) of cifar10 or mnist.
 
-    Images are uint8 [count, 3, 32, 32], labels int64 [count]; examples in the archive's order of
-    names, so that every reader of the same archive has the same set.
+    Images are uint8 [count, channels, height, width], labels int64 [count].
+    """
+    return load_cifar10(folder, cache) if name == "cifar10" else load_mnist(folder)
+
+
+def load_mnist(folder):
+    def values(part, kind, rank):
+        with gzip.open(folder / f"{part}-{kind}-idx{rank}-ubyte.gz") as file:
+            bytes_of_file = file.read()
+        shape = numpy.frombuffer(bytes_of_file, ">i4", rank, 4)
+        return numpy.frombuffer(bytes_of_file, numpy.uint8, -1, 4 + 4 * rank).reshape(shape)
+    return tuple(array for part in ("train", "t10k") for array in (
+        values(part, "images", 3)[:, None].copy(),
+        values(part, "labels", 1).astype(numpy.int64)))
+
+
+def load_cifar10(folder, cache):
+    """Decoded once from the archive of JPEG files and kept beside the peers.
+
+    Examples are in the archive's order of names, so that every reader has the same set.
     """
     file = cache / "cifar10.npz"
     if not file.exists():
