@@ -1,6 +1,8 @@
 #include "wafer/backend/cpu/onednn/call.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstring>
 
 #include "wafer/backend/cpu/onednn/gemm_memory.h"
@@ -103,35 +105,104 @@ void Program::add(const dnnl::primitive& primitive, std::vector<Argument> argume
   calls_.push_back({primitive, std::move(arguments)});
 }
 
+namespace {
+// Memory objects of a call's arguments, which take microseconds to make and are pointed anew at
+// each run.
+struct Handles {
+  std::vector<dnnl::memory> memories;
+  std::vector<dnnl_exec_arg_t> arguments;
+};
+using CallHandles = std::vector<Handles>;
+
+// Handles that no run uses: runs of one step may overlap, and few do.
+class Idle {
+ public:
+  Idle() = default;
+  Idle(const Idle&) = delete;
+  Idle& operator=(const Idle&) = delete;
+  ~Idle() {
+    while (take()) {
+    }
+  }
+
+  std::unique_ptr<CallHandles> take() {
+    for (auto& slot : slots_) {
+      if (slot.load(std::memory_order_relaxed) == nullptr) continue;
+      if (CallHandles* handles = slot.exchange(nullptr))
+        return std::unique_ptr<CallHandles>(handles);
+    }
+    return nullptr;
+  }
+  void give(std::unique_ptr<CallHandles> handles) {
+    for (auto& slot : slots_) {
+      CallHandles* none = nullptr;
+      if (slot.compare_exchange_strong(none, handles.get())) {
+        handles.release();
+        return;
+      }
+    }
+  }
+
+ private:
+  std::array<std::atomic<CallHandles*>, 16> slots_{};
+};
+}  // namespace
+
+// What the step's runs share.
+struct Program::Shared {
+  std::vector<Call> calls;
+  std::vector<std::shared_ptr<Storage>> constants;
+  Idle idle;
+
+  std::unique_ptr<CallHandles> handles() {
+    if (auto found = idle.take()) return found;
+    auto made = std::make_unique<CallHandles>();
+    for (const Call& call : calls) {
+      Handles& handles = made->emplace_back();
+      for (const Argument& argument : call.arguments) {
+        void* data =
+            argument.place == Place::constant ? constants[argument.at]->data() : DNNL_MEMORY_NONE;
+        handles.memories.emplace_back(argument.desc, engine(), data);
+        handles.arguments.push_back({argument.id, handles.memories.back().get()});
+      }
+    }
+    return made;
+  }
+
+  static void point(const Call& call, Handles& handles, const StepArgs& args) {
+    for (size_t i = 0; i < call.arguments.size(); ++i) {
+      const Argument& argument = call.arguments[i];
+      if (argument.place == Place::constant) continue;
+      handles.memories[i].set_data_handle(argument.place == Place::input ? args.in[argument.at]
+                                          : argument.place == Place::output
+                                              ? args.out[argument.at]
+                                              : args.scratch + argument.at);
+    }
+  }
+};
+
 Step Program::step(KernelContext& context, const char* implementation) && {
   context.scratch_bytes = scratch_bytes_;
   context.kernel = str("onednn:", implementation);
-  auto calls = std::make_shared<const std::vector<Call>>(std::move(calls_));
+  auto shared = std::make_shared<Shared>();
+  shared->calls = std::move(calls_);
+  shared->constants = std::move(constants_);
   bool allocates = allocates_itself(implementation);
-  return [calls, constants = std::move(constants_), threads = threads_,
-          allocates](const StepArgs& args) {
+  return [shared, threads = threads_, allocates](const StepArgs& args) {
     ThreadScope scope(threads);
-    for (const Call& call : *calls) {
-      // Memory objects are made in each run, as runs of one artifact may overlap.
-      std::vector<dnnl::memory> memories;
-      std::vector<dnnl_exec_arg_t> handles;
-      memories.reserve(call.arguments.size());
-      handles.reserve(call.arguments.size());
-      for (const Argument& argument : call.arguments) {
-        void* data = argument.place == Place::input      ? args.in[argument.at]
-                     : argument.place == Place::output   ? args.out[argument.at]
-                     : argument.place == Place::constant ? constants[argument.at]->data()
-                                                         : args.scratch + argument.at;
-        memories.emplace_back(argument.desc, engine(), data);
-        handles.push_back({argument.id, memories.back().get()});
-      }
+    auto handles = shared->handles();
+    for (size_t i = 0; i < shared->calls.size(); ++i) {
+      const Call& call = shared->calls[i];
+      Handles& of_call = (*handles)[i];
+      Shared::point(call, of_call, args);
       if (allocates) let_freed_memory_merge(threads);
-      dnnl::error::wrap_c_api(
-          dnnl_primitive_execute(call.primitive.get(), stream().get(),
-                                 static_cast<int>(handles.size()), handles.data()),
-          "oneDNN could not run a primitive");
+      dnnl::error::wrap_c_api(dnnl_primitive_execute(call.primitive.get(), stream().get(),
+                                                     static_cast<int>(of_call.arguments.size()),
+                                                     of_call.arguments.data()),
+                              "oneDNN could not run a primitive");
     }
     stream().wait();
+    shared->idle.give(std::move(handles));
   };
 }
 

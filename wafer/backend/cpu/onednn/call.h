@@ -66,6 +66,7 @@ class Program {
     dnnl::primitive primitive;
     std::vector<Argument> arguments;
   };
+  struct Shared;
   int threads_;
   std::vector<Call> calls_;
   std::vector<std::shared_ptr<Storage>> constants_;
