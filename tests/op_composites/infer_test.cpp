@@ -190,6 +190,17 @@ TEST(CompositeErrors, Attention) {
             }),
             "[scaled_dot_product_attention] the mask does not fit; got query 2x4x5, key 2x4x5, "
             "value 2x4x5, mask 4x3; expected a mask that broadcasts to 2x4x4");
+  EXPECT_EQ(message_of([&] {
+              scaled_dot_product_attention(q, zeros({3, 4, 5}), q, {.heads_inside = true});
+            }),
+            "[scaled_dot_product_attention] key and value differ in number; got query 2x4x5, key "
+            "3x4x5, value 2x4x5; expected equal dimensions of positions");
+  EXPECT_EQ(message_of([] {
+              Tensor x = zeros({4, 5});
+              scaled_dot_product_attention(x, x, x, {.heads_inside = true});
+            }),
+            "[scaled_dot_product_attention] too few dimensions; got query 4x5, key 4x5, value 4x5; "
+            "expected [..., positions, heads, width]");
 }
 
 }  // namespace

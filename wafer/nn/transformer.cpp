@@ -32,23 +32,17 @@ Tensor MultiheadAttention::forward(const Tensor& query, const Tensor& key, const
                   ", ", width_, "]");
   }
   // Rows of the projection that make queries (0), keys (1), values (2).
-  auto project = [&](const Tensor& x, int64_t from, int64_t to) {
-    Tensor bias = in_proj_bias ? narrow(in_proj_bias, 0, from * width_, to * width_) : Tensor();
-    return linear(x, narrow(in_proj_weight, 0, from * width_, to * width_), bias);
+  auto project = [&](const Tensor& x, int64_t part) {
+    int64_t from = part * width_, to = from + width_;
+    Tensor bias = in_proj_bias ? narrow(in_proj_bias, 0, from, to) : Tensor();
+    return linear(x, narrow(in_proj_weight, 0, from, to), bias);
   };
-  // To [batch, heads, time, width / heads].
+  // To [batch, time, heads, width / heads].
   auto heads_apart = [&](const Tensor& x) {
     Shape shape{x.shape()[0], x.shape()[1], heads_, width_ / heads_};
-    auto order =
-        options_.batch_first ? std::vector<int64_t>{0, 2, 1, 3} : std::vector<int64_t>{1, 2, 0, 3};
-    return transpose(reshape(x, shape), order);
+    Tensor y = reshape(x, shape);
+    return options_.batch_first ? y : transpose(y, {1, 0, 2, 3});
   };
-  std::vector<Tensor> parts;
-  if (query == key && key == value) {
-    parts = chunk(project(query, 0, 3), 3, 2);
-  } else {
-    parts = {project(query, 0, 1), project(key, 1, 2), project(value, 2, 3)};
-  }
   AttentionOptions options;
   options.mask = mask.mask;
   options.causal = mask.causal;
@@ -60,11 +54,14 @@ Tensor MultiheadAttention::forward(const Tensor& query, const Tensor& key, const
                   options.mask.dtype());
     options.mask = options.mask ? logical_and(options.mask, visible) : visible;
   }
-  Tensor y = scaled_dot_product_attention(heads_apart(parts[0]), heads_apart(parts[1]),
-                                          heads_apart(parts[2]), options);
-  auto back =
-      options_.batch_first ? std::vector<int64_t>{0, 2, 1, 3} : std::vector<int64_t>{2, 0, 1, 3};
-  return out_proj(reshape(transpose(y, back), query.shape()));
+  options.heads_inside = true;
+  // Each by itself, where one product could make all three: its parts would have to be copied
+  // apart, and their gradients together.
+  Tensor y =
+      scaled_dot_product_attention(heads_apart(project(query, 0)), heads_apart(project(key, 1)),
+                                   heads_apart(project(value, 2)), options);
+  if (!options_.batch_first) y = transpose(y, {1, 0, 2, 3});
+  return out_proj(reshape(y, query.shape()));
 }
 
 std::string MultiheadAttention::describe() const {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "wafer/op/composite.h"
 #include "wafer/op/create.h"
@@ -20,15 +21,26 @@ namespace {
 using Tensors = std::vector<Tensor>;
 constexpr const char* op_name = "scaled_dot_product_attention";
 
-Shape leading(const Tensor& x) {
-  return Shape(std::vector<Dim>(x.shape().dims().begin(), x.shape().dims().end() - 2));
+Shape assemble(const Shape& leading, const Dim& positions, const Dim& width,
+               bool heads_inside = false) {
+  auto dims = leading.dims();
+  dims.insert(dims.end() - (heads_inside ? 1 : 0), positions);
+  dims.push_back(width);
+  return Shape(std::move(dims));
 }
 
-Shape with_matrix(const Shape& batches, const Dim& rows, const Dim& columns) {
-  auto dims = batches.dims();
-  dims.push_back(rows);
-  dims.push_back(columns);
-  return Shape(std::move(dims));
+// From [..., positions, heads, width] to [..., heads, positions, width], and back.
+Tensor exchange_heads(const Tensor& x) {
+  std::vector<int64_t> order(static_cast<size_t>(x.rank()));
+  std::iota(order.begin(), order.end(), 0);
+  std::swap(order[order.size() - 2], order[order.size() - 3]);
+  return transpose(x, order);
+}
+
+// The first `count` with heads before positions.
+Tensors with_heads_outside(Tensors in, size_t count, const AttentionAttrs& attrs) {
+  for (size_t i = 0; attrs.heads_inside && i < count; ++i) in[i] = exchange_heads(in[i]);
+  return in;
 }
 
 [[noreturn]] void misfit(const std::string& what, const Tensors& in, const std::string& expected) {
@@ -40,41 +52,54 @@ Shape with_matrix(const Shape& batches, const Dim& rows, const Dim& columns) {
                    .expected = expected});
 }
 
-void check(const Tensors& in) {
-  const Tensor &query = in[0], &key = in[1], &value = in[2];
-  for (int i = 0; i < 3; ++i) {
-    const Tensor& x = in[static_cast<size_t>(i)];
-    require_dtype(is_floating(x.dtype()) && x.dtype() == query.dtype(), op_name, x,
-                  "query, key and value of one floating dtype");
-    if (x.rank() < 2) misfit("too few dimensions", in, "[..., positions, width]");
+void check_ranks(const Tensors& in, bool heads_inside) {
+  for (size_t i = 0; i < 3; ++i) {
+    if (in[i].rank() < (heads_inside ? 3 : 2)) {
+      misfit("too few dimensions", in,
+             heads_inside ? "[..., positions, heads, width]" : "[..., positions, width]");
+    }
   }
-  if (!(query.shape()[-1] == key.shape()[-1])) {
+}
+
+void check(const Tensors& in, bool heads_inside) {
+  check_ranks(in, heads_inside);
+  for (size_t i = 0; i < 3; ++i) {
+    require_dtype(is_floating(in[i].dtype()) && in[i].dtype() == in[0].dtype(), op_name, in[i],
+                  "query, key and value of one floating dtype");
+  }
+  AttentionShape query(in[0].shape(), heads_inside), key(in[1].shape(), heads_inside),
+      value(in[2].shape(), heads_inside);
+  if (!(query.width == key.width)) {
     misfit("query and key differ in width", in, "equal last dimensions");
   }
-  if (!(key.shape()[-2] == value.shape()[-2])) {
-    misfit("key and value differ in number", in, "equal dimensions before the last");
+  if (!(key.positions == value.positions)) {
+    misfit("key and value differ in number", in,
+           heads_inside ? "equal dimensions of positions" : "equal dimensions before the last");
   }
   if (in.size() < 4) return;
   const Tensor& mask = in[3];
-  Shape scores = with_matrix(leading(query), query.shape()[-2], key.shape()[-2]);
+  Shape scores = assemble(query.leading, query.positions, key.positions);
   bool fits = mask.rank() <= scores.rank();
   for (int i = 1; fits && i <= mask.rank(); ++i) {
     fits = mask.shape()[-i] == Dim(1) || mask.shape()[-i] == scores[-i];
   }
   if (!fits) misfit("the mask does not fit", in, str("a mask that broadcasts to ", scores));
-  require_dtype(mask.dtype() == DType::boolean || mask.dtype() == query.dtype(), op_name, mask,
+  require_dtype(mask.dtype() == DType::boolean || mask.dtype() == in[0].dtype(), op_name, mask,
                 "a boolean mask, or one of the query's dtype to be added");
 }
 
 std::vector<Type> infer_attention(const InferArgs& args) {
-  check(args.inputs);
-  const Tensor &query = args.inputs[0], &value = args.inputs[2];
-  bool one_batch = leading(query) == leading(args.inputs[1]) && leading(query) == leading(value);
+  bool heads_inside = args.attrs.as<AttentionAttrs>().heads_inside;
+  check(args.inputs, heads_inside);
+  AttentionShape query(args.inputs[0].shape(), heads_inside),
+      key(args.inputs[1].shape(), heads_inside), value(args.inputs[2].shape(), heads_inside);
+  bool one_batch = query.leading == key.leading && query.leading == value.leading;
   WAFER_CHECK(one_batch, "attention: leading dimensions differ");
-  return {Type{query.dtype(), with_matrix(leading(query), query.shape()[-2], value.shape()[-1])}};
+  return {Type{args.inputs[0].dtype(),
+               assemble(query.leading, query.positions, value.width, heads_inside)}};
 }
 
-// Weights of each key for each query: [..., queries, keys].
+// Weights of each key for each query: [..., queries, keys]. All with heads before positions.
 Tensor attention_weights(const Tensors& in, const AttentionAttrs& attrs) {
   Tensor scores = matmul(in[0] * attrs.scale, in[1], false, true);
   Tensor nothing = scalar_like(scores, -std::numeric_limits<double>::infinity());
@@ -110,11 +135,13 @@ std::vector<Type> infer_attention_gradient(const InferArgs& args) {
 
 // A part for each product with queries and keys, and one for each with values.
 Cost attention_cost(const Node& node, size_t first, double by_width, double by_value_width) {
-  const Tensor &query = node.inputs[first], &value = node.inputs[first + 2];
-  auto scores = static_cast<double>(leading(query).elements()) *
-                static_cast<double>(query.size(-2)) * static_cast<double>(value.size(-2));
-  double width = by_width * static_cast<double>(query.size(-1)) +
-                 by_value_width * static_cast<double>(value.size(-1));
+  bool heads_inside = node.attr<AttentionAttrs>().heads_inside;
+  AttentionShape query(node.inputs[first].shape(), heads_inside),
+      value(node.inputs[first + 2].shape(), heads_inside);
+  auto scores =
+      static_cast<double>(assemble(query.leading, query.positions, value.positions).elements());
+  double width = by_width * static_cast<double>(query.width.value()) +
+                 by_value_width * static_cast<double>(value.width.value());
   return {scores * (2 * width + 12), bytes_touched(node)};
 }
 
@@ -127,7 +154,9 @@ Tensors attention_vjp(const VjpArgs& v) {
   if (v.inputs.size() == 4) {
     result.emplace_back();
     if (v.needed[3]) {
-      Tensor all = by_scores(attention_weights(v.inputs, attrs), g, v.inputs[2]);
+      Tensors parts = with_heads_outside(v.inputs, 3, attrs);
+      Tensor by = attrs.heads_inside ? exchange_heads(g) : g;
+      Tensor all = by_scores(attention_weights(parts, attrs), by, parts[2]);
       const Tensor& mask = v.inputs[3];
       result[3] = gradient_of({broadcast_to(mask, all.shape())}, {all}, {mask})[0];
     }
@@ -136,12 +165,22 @@ Tensors attention_vjp(const VjpArgs& v) {
 }
 }  // namespace
 
+AttentionShape::AttentionShape(const Shape& shape, bool heads_inside)
+    : positions(shape[heads_inside ? -3 : -2]), width(shape[-1]) {
+  auto dims = shape.dims();
+  dims.pop_back();
+  dims.erase(dims.end() - (heads_inside ? 2 : 1));
+  leading = Shape(std::move(dims));
+}
+
 const OpDef scaled_dot_product_attention_def = {
     .name = op_name,
     .infer = infer_attention,
     .vjp = attention_vjp,
-    .decompose = [](const Node& node, const Tensors& in) -> Tensors {
-      return {matmul(attention_weights(in, node.attr<AttentionAttrs>()), in[2])};
+    .decompose = [](const Node& node, const Tensors& all) -> Tensors {
+      const auto& attrs = node.attr<AttentionAttrs>();
+      Tensors in = with_heads_outside(all, 3, attrs);
+      return with_heads_outside({matmul(attention_weights(in, attrs), in[2])}, 1, attrs);
     },
     .cost = [](const Node& node) { return attention_cost(node, 0, 1, 1); },
     .read_attrs = Attrs::read<AttentionAttrs>};
@@ -151,12 +190,14 @@ const OpDef scaled_dot_product_attention_gradient_def = {
     .infer = infer_attention_gradient,
     .decompose = [](const Node& node, const Tensors& all) -> Tensors {
       const auto& attrs = node.attr<AttentionAttrs>();
-      const Tensor& g = all[0];
-      Tensors in(all.begin() + 1, all.end());
+      Tensors parts = with_heads_outside(all, 4, attrs);
+      const Tensor& g = parts[0];
+      Tensors in(parts.begin() + 1, parts.end());
       Tensor weights = attention_weights(in, attrs);
       Tensor scores = by_scores(weights, g, in[2]) * attrs.scale;
-      return {matmul(scores, in[1]), matmul(scores, in[0], true, false),
-              matmul(weights, g, true, false)};
+      return with_heads_outside({matmul(scores, in[1]), matmul(scores, in[0], true, false),
+                                 matmul(weights, g, true, false)},
+                                3, attrs);
     },
     .cost = [](const Node& node) { return attention_cost(node, 1, 3, 2); },
     .read_attrs = Attrs::read<AttentionAttrs>};
@@ -165,20 +206,24 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
                                     const AttentionOptions& options) {
   WAFER_REQUIRE(query && key && value, op_name, "query, key or value is an empty tensor");
   Tensors inputs = {query, key, value};
-  for (const Tensor& x : inputs) {
-    if (x.rank() < 2) misfit("too few dimensions", inputs, "[..., positions, width]");
-  }
-  Shape batches = broadcast_shapes(broadcast_shapes(leading(query), leading(key), op_name),
-                                   leading(value), op_name);
-  for (Tensor& x : inputs) {
-    x = broadcast_to(x, with_matrix(batches, x.shape()[-2], x.shape()[-1]));
+  bool inside = options.heads_inside;
+  check_ranks(inputs, inside);
+  std::vector<AttentionShape> shapes;
+  for (const Tensor& x : inputs) shapes.emplace_back(x.shape(), inside);
+  Shape leading = broadcast_shapes(broadcast_shapes(shapes[0].leading, shapes[1].leading, op_name),
+                                   shapes[2].leading, op_name);
+  for (size_t i = 0; i < 3; ++i) {
+    inputs[i] =
+        broadcast_to(inputs[i], assemble(leading, shapes[i].positions, shapes[i].width, inside));
   }
   if (options.mask) inputs.push_back(options.mask);
-  check(inputs);
-  AttentionAttrs attrs{1, options.causal};
+  check(inputs, inside);
+  AttentionAttrs attrs{1, options.causal, inside};
   attrs.scale = options.scale ? *options.scale : 1 / std::sqrt(static_cast<double>(query.size(-1)));
   if (options.dropout == 0) return make(op::scaled_dot_product_attention, inputs, attrs);
-  return matmul(dropout(attention_weights(inputs, attrs), options.dropout), inputs[2]);
+  Tensors in = with_heads_outside(inputs, 3, attrs);
+  Tensor y = matmul(dropout(attention_weights(in, attrs), options.dropout), in[2]);
+  return inside ? exchange_heads(y) : y;
 }
 
 }  // namespace wafer

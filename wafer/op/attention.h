@@ -13,6 +13,9 @@ struct AttentionOptions {
   bool causal = false;          // query i sees keys 0 to i; may go with a mask
   std::optional<double> scale;  // of the scores; without, 1 / sqrt(width)
   double dropout = 0;           // probability of zeroing an attention weight
+  // Query, key, value and result are [..., positions, heads, width], as one projection for all
+  // heads leaves them, in place of [..., heads, positions, width]. Not the mask.
+  bool heads_inside = false;
 };
 
 // softmax(query key^T scale + mask) value (Vaswani et al. 2017). query: [..., queries, width], key:
@@ -27,10 +30,20 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
 struct AttentionAttrs {
   double scale = 1;
   bool causal = false;
+  bool heads_inside = false;
   static constexpr auto fields() {
     return std::make_tuple(Field{"scale", &AttentionAttrs::scale},
-                           Field{"causal", &AttentionAttrs::causal});
+                           Field{"causal", &AttentionAttrs::causal},
+                           Field{"heads_inside", &AttentionAttrs::heads_inside});
   }
+};
+
+// What a query, key, value or result consists of.
+struct AttentionShape {
+  Shape leading;  // of batches and heads
+  Dim positions, width;
+
+  AttentionShape(const Shape& shape, bool heads_inside);
 };
 
 }  // namespace wafer

@@ -1,6 +1,7 @@
 #include "wafer/op/attention.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "wafer/backend/cpu/contraction.h"
 #include "wafer/backend/cpu/rows.h"
@@ -21,6 +22,7 @@ constexpr int64_t block_scores = 131072;
 struct Problem {
   int64_t heads = 1;  // of all batches
   int64_t queries, keys, width, value_width;
+  int64_t inside = 1;  // heads of a batch whose rows for one position lie side by side
   DType dtype;
   ScoreRules rules;                   // but for the mask's memory
   std::vector<int64_t> mask_offsets;  // of each head, in elements; none without a mask
@@ -29,15 +31,17 @@ struct Problem {
 
   // `first`: the query's place among the node's inputs.
   Problem(const Node& node, size_t first) {
-    const Shape &query = node.inputs[first].shape(), &value = node.inputs[first + 2].shape();
-    for (int d = 0; d < query.rank() - 2; ++d) heads *= query.size(d);
-    queries = query.size(-2), width = query.size(-1);
-    keys = value.size(-2), value_width = value.size(-1);
-    dtype = node.inputs[first].dtype();
     const auto& attrs = node.attr<AttentionAttrs>();
+    AttentionShape query(node.inputs[first].shape(), attrs.heads_inside),
+        value(node.inputs[first + 2].shape(), attrs.heads_inside);
+    heads = query.leading.elements();
+    if (attrs.heads_inside) inside = query.leading.size(-1);
+    queries = query.positions.value(), width = query.width.value();
+    keys = value.positions.value(), value_width = value.width.value();
+    dtype = node.inputs[first].dtype();
     rules.scale = static_cast<float>(attrs.scale);
     rules.causal = attrs.causal;
-    if (node.inputs.size() > first + 3) read_mask(node.inputs[first + 3].type(), query);
+    if (node.inputs.size() > first + 3) read_mask(node.inputs[first + 3].type(), query.leading);
     block = std::min(std::max<int64_t>(block_scores / keys / 16 * 16, 16), queries);
   }
 
@@ -56,10 +60,10 @@ struct Problem {
 
  private:
   // A mask broadcasts: its strides are 0 along dimensions of 1, and those that it lacks.
-  void read_mask(const Type& mask, const Shape& query) {
+  void read_mask(const Type& mask, const Shape& leading) {
     rules.boolean = mask.dtype == DType::boolean;
     mask_bytes = byte_size(mask.dtype, 1);
-    std::vector<int64_t> strides(static_cast<size_t>(query.rank()), 0);
+    std::vector<int64_t> strides(static_cast<size_t>(leading.rank() + 2), 0);
     int64_t stride = 1;
     for (int d = 1; d <= mask.shape.rank(); ++d) {
       if (mask.shape.size(-d) > 1) strides[strides.size() - static_cast<size_t>(d)] = stride;
@@ -69,9 +73,9 @@ struct Problem {
     rules.mask_column = strides.back();
     for (int64_t head = 0; head < heads; ++head) {
       int64_t left = head, offset = 0;
-      for (int d = query.rank() - 3; d >= 0; --d) {
-        offset += left % query.size(d) * strides[static_cast<size_t>(d)];
-        left /= query.size(d);
+      for (int d = leading.rank() - 1; d >= 0; --d) {
+        offset += left % leading.size(d) * strides[static_cast<size_t>(d)];
+        left /= leading.size(d);
       }
       mask_offsets.push_back(offset);
     }
@@ -115,14 +119,56 @@ float* floats_at(std::byte* memory, size_t offset) {
   return reinterpret_cast<float*>(memory + offset);
 }
 
-// Where rows of a head's matrix of queries, keys, values or results begin.
-struct Matrices {
-  size_t element;  // bytes
-
-  std::byte* of(void* base, int64_t head, int64_t rows, int64_t columns, int64_t row = 0) const {
-    return static_cast<std::byte*>(base) +
-           static_cast<size_t>((head * rows + row) * columns) * element;
+void copy_rows(const std::byte* from, size_t from_pitch, std::byte* to, size_t to_pitch,
+               int64_t rows, size_t bytes) {
+  constexpr size_t piece = 64;  // of a known size, so that no copy is a call
+  for (int64_t row = 0; row < rows; ++row, from += from_pitch, to += to_pitch) {
+    if (bytes % piece != 0) {
+      std::memcpy(to, from, bytes);
+      continue;
+    }
+    for (size_t at = 0; at < bytes; at += piece) std::memcpy(to + at, from + at, piece);
   }
+}
+
+// A head's matrix among all of them: queries, keys, values or results, `rows` of `columns`. Where
+// the rows of a batch's heads for one position lie side by side, products take and leave copies
+// without gaps, which stay in a thread's cache.
+class Matrices {
+ public:
+  Matrices(const Problem& p, int64_t rows, int64_t columns)
+      : bytes_(byte_size(p.dtype, static_cast<size_t>(columns))), rows_(rows), inside_(p.inside) {}
+
+  bool apart() const { return inside_ > 1; }
+  // Bytes of a copy of so many rows; 0 where none is made.
+  size_t copy_bytes(int64_t count) const {
+    return apart() ? static_cast<size_t>(count) * bytes_ : 0;
+  }
+
+  std::byte* at(void* base, int64_t head, int64_t row = 0) const {
+    int64_t index = (head / inside_ * rows_ + row) * inside_ + head % inside_;
+    return static_cast<std::byte*>(base) + static_cast<size_t>(index) * bytes_;
+  }
+  // `count` rows without gaps: in place, or as a copy.
+  const std::byte* read(void* base, int64_t head, int64_t row, int64_t count,
+                        std::byte* copy) const {
+    if (!apart()) return at(base, head, row);
+    copy_rows(at(base, head, row), pitch(), copy, bytes_, count, bytes_);
+    return copy;
+  }
+  // Where to leave rows that `write` is called for next.
+  std::byte* place(void* base, int64_t head, int64_t row, std::byte* copy) const {
+    return apart() ? copy : at(base, head, row);
+  }
+  void write(void* base, int64_t head, int64_t row, int64_t count, const std::byte* placed) const {
+    if (apart()) copy_rows(placed, bytes_, at(base, head, row), pitch(), count, bytes_);
+  }
+
+ private:
+  size_t pitch() const { return bytes_ * static_cast<size_t>(inside_); }
+
+  size_t bytes_;  // of a row
+  int64_t rows_, inside_;
 };
 
 // f32 as a factor of a product in the problem's dtype: as it is, or converted into `memory`.
@@ -204,29 +250,35 @@ WAFER_KERNEL(scaled_dot_product_attention) {
   WAFER_CHECK(why_decomposed(node).empty(), why_decomposed(node));
   Problem p(node, 0);
   auto work = works<Forward>(p, context);
+  Matrices queries(p, p.queries, p.width), keys(p, p.keys, p.width),
+      values(p, p.keys, p.value_width), results(p, p.queries, p.value_width);
   Scratch memory_of_part;
   size_t scores_at = memory_of_part.reserve(float_bytes(p.block * p.keys));
   size_t weights_at =
       memory_of_part.reserve(byte_size(p.dtype, static_cast<size_t>(p.block * p.keys)));
+  size_t query_at = memory_of_part.reserve(queries.copy_bytes(p.block));
+  size_t key_at = memory_of_part.reserve(keys.copy_bytes(p.keys));
+  size_t value_at = memory_of_part.reserve(values.copy_bytes(p.keys));
+  size_t result_at = memory_of_part.reserve(results.copy_bytes(p.block));
   size_t scratch_at = memory_of_part.reserve(scratch_of(work));
   size_t bytes = memory_of_part.total();
   int64_t blocks = p.blocks(), parts = parts_for(p.heads * blocks);
   context.scratch_bytes = bytes * static_cast<size_t>(parts);
   auto* make_weights = score_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
-    Matrices at{byte_size(p.dtype, 1)};
     for_items(p.heads * blocks, parts, args.scratch, bytes, [&](int64_t item, std::byte* memory) {
       int64_t head = item / blocks, first = item % blocks * p.block;
       const Forward& on = first + p.block <= p.queries ? work.first : *work.second;
       float* scores = floats_at(memory, scores_at);
       std::byte* scratch = memory + scratch_at;
-      on.scores(at.of(args.in[0], head, p.queries, p.width, first),
-                at.of(args.in[1], head, p.keys, p.width), scores, scratch);
+      on.scores(queries.read(args.in[0], head, first, on.rows, memory + query_at),
+                keys.read(args.in[1], head, 0, p.keys, memory + key_at), scores, scratch);
       make_weights(scores, on.rows, p.keys, first,
                    p.rules_of(head, p.mask_bytes ? args.in[3] : nullptr));
+      std::byte* result = results.place(args.out[0], head, first, memory + result_at);
       on.result(as_factor(floats, scores, on.rows * p.keys, memory + weights_at),
-                at.of(args.in[2], head, p.keys, p.value_width),
-                at.of(args.out[0], head, p.queries, p.value_width, first), scratch);
+                values.read(args.in[2], head, 0, p.keys, memory + value_at), result, scratch);
+      results.write(args.out[0], head, first, on.rows, result);
     });
   };
 }
@@ -239,6 +291,8 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
   Problem p(node, 1);
   auto work = works<Backward>(p, context);
   int64_t by_key_size = p.keys * p.width, by_value_size = p.keys * p.value_width;
+  Matrices queries(p, p.queries, p.width), keys(p, p.keys, p.width),
+      values(p, p.keys, p.value_width), results(p, p.queries, p.value_width);
   Scratch memory_of_part;
   size_t weights_at = memory_of_part.reserve(float_bytes(p.block * p.keys));
   size_t scores_at = memory_of_part.reserve(float_bytes(p.block * p.keys));
@@ -247,6 +301,13 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
   size_t by_key_at = memory_of_part.reserve(float_bytes(by_key_size));
   size_t by_value_at = memory_of_part.reserve(float_bytes(by_value_size));
   size_t more_at = memory_of_part.reserve(float_bytes(std::max(by_key_size, by_value_size)));
+  // Queries of a block, and their gradients once they are not needed any more.
+  size_t query_at = memory_of_part.reserve(queries.copy_bytes(p.block));
+  size_t by_query_at = memory_of_part.reserve(queries.copy_bytes(p.block));
+  size_t gradient_at = memory_of_part.reserve(results.copy_bytes(p.block));
+  // Keys and values of a head, and their gradients after its last block.
+  size_t key_at = memory_of_part.reserve(keys.copy_bytes(p.keys));
+  size_t value_at = memory_of_part.reserve(values.copy_bytes(p.keys));
   size_t scratch_at = memory_of_part.reserve(scratch_of(work));
   size_t bytes = memory_of_part.total();
   int64_t parts = parts_for(p.heads);
@@ -254,19 +315,20 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
   auto* make_weights = score_rows_kernel();
   auto* by_scores = score_gradient_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
-    Matrices at{byte_size(p.dtype, 1)};
     for_items(p.heads, parts, args.scratch, bytes, [&](int64_t head, std::byte* memory) {
       float *weights = floats_at(memory, weights_at), *scores = floats_at(memory, scores_at);
       std::byte *factor = memory + factor_at, *scratch = memory + scratch_at;
-      std::byte* key = at.of(args.in[2], head, p.keys, p.width);
-      std::byte* value = at.of(args.in[3], head, p.keys, p.value_width);
+      const std::byte* key = keys.read(args.in[2], head, 0, p.keys, memory + key_at);
+      const std::byte* value = values.read(args.in[3], head, 0, p.keys, memory + value_at);
       ScoreRules rules = p.rules_of(head, p.mask_bytes ? args.in[4] : nullptr);
       // Where the head's gradients by keys and values are summed; null where they are not wanted.
-      auto sum_of = [&](void* output, int64_t count, size_t offset) {
-        return output ? floats.place(output, head * count, floats_at(memory, offset)) : nullptr;
+      auto sum_of = [&](const Matrices& all, void* output, size_t offset) -> float* {
+        if (!output) return nullptr;
+        if (all.apart() || !floats.direct()) return floats_at(memory, offset);
+        return reinterpret_cast<float*>(all.at(output, head));
       };
-      float* by_key = sum_of(args.out[1], by_key_size, by_key_at);
-      float* by_value = sum_of(args.out[2], by_value_size, by_value_at);
+      float* by_key = sum_of(keys, args.out[1], by_key_at);
+      float* by_value = sum_of(values, args.out[2], by_value_at);
       auto add = [&](const Product& product, const void* by, const void* with, float* sum,
                      int64_t count, bool first) {
         if (!sum) return;
@@ -276,8 +338,8 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
       };
       for (int64_t first = 0; first < p.queries; first += p.block) {
         const Backward& on = first + p.block <= p.queries ? work.first : *work.second;
-        std::byte* query = at.of(args.in[1], head, p.queries, p.width, first);
-        std::byte* g = at.of(args.in[0], head, p.queries, p.value_width, first);
+        const std::byte* query = queries.read(args.in[1], head, first, on.rows, memory + query_at);
+        const std::byte* g = results.read(args.in[0], head, first, on.rows, memory + gradient_at);
         int64_t count = on.rows * p.keys;
         on.scores(query, key, weights, scratch);
         make_weights(weights, on.rows, p.keys, first, rules);
@@ -286,12 +348,23 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
         on.by_weights(g, value, scores, scratch);
         by_scores(weights, scores, on.rows, p.keys, p.rules.scale);
         const void* by = as_factor(floats, scores, count, factor);
-        if (args.out[0])
-          on.by_query(by, key, at.of(args.out[0], head, p.queries, p.width, first), scratch);
+        if (args.out[0]) {
+          std::byte* by_query = queries.place(args.out[0], head, first, memory + by_query_at);
+          on.by_query(by, key, by_query, scratch);
+          queries.write(args.out[0], head, first, on.rows, by_query);
+        }
         add(on.by_key, by, query, by_key, by_key_size, first == 0);
       }
-      if (by_key) floats.write(args.out[1], head * by_key_size, by_key_size, by_key);
-      if (by_value) floats.write(args.out[2], head * by_value_size, by_value_size, by_value);
+      // From f32 into the dtype, then among the other heads' rows.
+      auto leave = [&](const Matrices& all, void* output, float* sum, int64_t count,
+                       size_t offset) {
+        if (!sum || (floats.direct() && !all.apart())) return;
+        std::byte* placed = all.place(output, head, 0, memory + offset);
+        const void* from = as_factor(floats, sum, count, placed);
+        all.write(output, head, 0, p.keys, static_cast<const std::byte*>(from));
+      };
+      leave(keys, args.out[1], by_key, by_key_size, key_at);
+      leave(values, args.out[2], by_value, by_value_size, value_at);
     });
   };
 }
