@@ -17,7 +17,7 @@ from common import commit, default_data, last_json, machine, renew, spread  # no
 
 
 BEST = "--preloaded --fused"
-# Of each work: wafer's arguments, the data set, how many examples an epoch has, and the comparisons,
+# Of each work: wafer's arguments, the data set, how many examples an epoch has, and comparisons,
 # PRECISION:OPTIONS, which are wafer's precision and the options of the peer's script.
 WORKS = {
     "cnn": ("cnn", "cifar10", 50000, [f"f32:{BEST} --channels-last",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures select's predictions; checks that wafer and PyTorch train alike; compares the training of
-# the CIFAR-10 CNN and of an MLP on MNIST with PyTorch's, and train steps and inference with the best
-# of all peers, in turns; and renews docs/benchmarks.md. Takes about three hours on 2 cores.
+# the CIFAR-10 CNN and of an MLP on MNIST with PyTorch's, and train steps and inference with the
+# best of all peers, in turns; and renews docs/benchmarks.md. Takes about three hours on 2 cores.
 # Nothing else should run on the machine. Usage: bench/run.sh [OPTION...], for example
 #   bench/run.sh --rounds 3
 # The options go to both bench/compare.py and bench/steps.py: those that both know.
