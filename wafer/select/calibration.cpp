@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <deque>
 #include <functional>
 
 #include "wafer/op/control_flow.h"
@@ -79,8 +78,9 @@ class Measurement {
       }
     }
     for (const Part& part : parts_) {
+      bool any = !settled(part);
       for (const Take& take : part.takes)
-        if (!settled(part) || gauge_.is_usual(take.readings)) take.keep();
+        if (any || gauge_.is_usual(take.readings)) take.keep();
     }
     result_.disturbed = disturbed();
     result_.gauge_seconds = gauge_.usual();
@@ -222,7 +222,7 @@ class Measurement {
   Calibration result_;
   Gauge gauge_;
   std::vector<Part> parts_;
-  std::deque<Prepared> prepared_;  // stays where it is as it grows
+  std::vector<Prepared> prepared_;
   std::vector<Measured> measured_;
 };
 }  // namespace

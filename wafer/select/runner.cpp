@@ -88,22 +88,27 @@ Gauge::Gauge(Device& device, int threads, double usual, double patience)
       patience_(patience) {}
 
 double Gauge::read() {
-  auto times = measure(runner_, gauge_window, 1);
-  readings_.push_back(std::accumulate(times.begin(), times.end(), 0.0) /
-                      static_cast<double>(times.size()));
-  read_at_ = Clock::now();
+  readings_.push_back(take());
   return readings_.back();
 }
 
+double Gauge::take() {
+  auto times = measure(runner_, gauge_window, 1);
+  last_ = std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
+  taken_at_ = Clock::now();
+  return last_;
+}
+
 Gauge::Readings Gauge::around(const std::function<void()>& work) {
-  bool just_read = !readings_.empty() && seconds_since(read_at_) < gauge_window;
-  double before = just_read ? readings_.back() : read();
+  bool just_taken = last_ > 0 && seconds_since(taken_at_) < gauge_window;
+  double before = just_taken ? last_ : read();
   work();
   return {before, read()};
 }
 
 double Gauge::usual() const {
   if (usual_ > 0) return usual_;
+  if (readings_.empty()) return last_;
   auto sorted = readings_;
   std::sort(sorted.begin(), sorted.end());
   return percentile(sorted, 0.25);
@@ -116,7 +121,7 @@ bool Gauge::is_usual(double seconds) const {
 
 bool Gauge::await(double seconds) {
   auto start = Clock::now();
-  while (!is_usual(read())) {
+  while (!is_usual(take())) {
     if (seconds_since(start) >= seconds) return false;
   }
   return true;
@@ -125,9 +130,9 @@ bool Gauge::await(double seconds) {
 void Gauge::settle(const std::function<void()>& work) {
   if (is_usual(around(work))) return;
   auto start = Clock::now();
-  do {
-    await(patience_ - seconds_since(start));
-  } while (seconds_since(start) < patience_ && !is_usual(around(work)));
+  while (seconds_since(start) < patience_) {
+    if (await(patience_ - seconds_since(start)) && is_usual(around(work))) break;
+  }
   patience_ -= seconds_since(start);
 }
 

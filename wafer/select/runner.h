@@ -53,8 +53,9 @@ std::vector<double> step_times(Runner& runner, double seconds, int least);
 // Tells a machine at its usual speed from one that other work slows down for a while, by taking a
 // thread away every other millisecond, or by multiplying on the same core, which halves what matrix
 // units do. It takes the time of a small product on all threads, in bf16 where the device is fast
-// in it, again and again for some milliseconds. Usual is what it took a quarter of the time: that
-// is full speed on a machine that is often at it, and on one that hardly ever is, what a user gets.
+// in it, again and again for some milliseconds. Usual is what it took,
+// or less, around a quarter of the work: that is full speed on a machine that is often at it, and
+// on one that hardly ever is, what a user gets.
 class Gauge {
  public:
   // `usual`: seconds that are usual; 0: as the readings say. `patience`: seconds that all calls of
@@ -75,17 +76,21 @@ class Gauge {
     return is_usual(readings.first) && is_usual(readings.second);
   }
 
-  // Waits until the speed is the usual one, for so many seconds at most; whether it is.
+  // Waits until the speed is the usual one, for so many seconds at most; whether it is. What it
+  // sees meanwhile does not change what is usual.
   bool await(double seconds);
 
   // Calls `work` until it ran at the usual speed, or patience has ended; at least once.
   void settle(const std::function<void()>& work);
 
  private:
+  double take();
+
   Runner runner_;
   double usual_, patience_;
   std::vector<double> readings_;
-  std::chrono::steady_clock::time_point read_at_;  // the last of them
+  double last_ = 0;                                 // time taken, read or not
+  std::chrono::steady_clock::time_point taken_at_;  // when last_ was
 };
 
 // The value below which `share` of the sorted values lie.

@@ -77,14 +77,20 @@ std::vector<Precision> precisions(Device& device, Precision wanted) {
   return {Precision::f32};
 }
 
+// What is known of each device with each number of threads. Measured once for all precisions, so
+// that they are compared at one speed of the machine.
+using Calibrations = std::map<std::pair<const Device*, int>, std::shared_ptr<const Calibration>>;
+
 Candidate consider(const std::shared_ptr<Device>& device, int threads, Precision precision,
-                   const Graph& graph) {
+                   const Graph& graph, Calibrations& calibrations) {
   ThreadScope scope(threads > 0 ? threads : thread_count());
   Candidate candidate{device, device->info().name, precision, threads, {}, {}, {}, ""};
-  candidate.calibration = calibrate(*device, scope.count());
+  auto& known = calibrations[{device.get(), scope.count()}];
+  if (!known) known = calibrate(*device, scope.count());
+  candidate.calibration = known;
   try {
     auto artifact = compile_cached(*device, graph, {.threads = scope.count()});
-    candidate.calibration = try_kernels(*device, *artifact, candidate.calibration);
+    candidate.calibration = known = try_kernels(*device, *artifact, known);
     candidate.prediction = predict(*device, *artifact, *candidate.calibration);
     candidate.remark = str("predicted, give or take ",
                            std::lround(100 * candidate.prediction->relative_error), " %");
@@ -212,11 +218,12 @@ Choice best_for(const Graph& graph, const Options& options) {
   choice.objective = options.objective;
   choice.batch_size = options.batch_size;
   std::vector<Graph> programs;
+  Calibrations calibrations;
   for (const auto& device : usable_devices(options.device)) {
     for (Precision precision : precisions(*device, options.precision)) {
       Graph program = apply_precision(graph, precision);
       for (int threads : thread_counts(*device, options.threads)) {
-        choice.candidates.push_back(consider(device, threads, precision, program));
+        choice.candidates.push_back(consider(device, threads, precision, program, calibrations));
         programs.push_back(program);
       }
     }

@@ -16,7 +16,7 @@ namespace wafer::select {
 namespace {
 // Two steps are alike when they differ by less than this in their sizes' logarithms.
 constexpr double alike = 0.25;
-// Seconds to wait, in all, for other work on the machine to end.
+// Seconds to wait, in all, for the speed of the machine that the calibration is for.
 constexpr double patience = 3;
 
 bool is_known(const Calibration& calibration, const Work& work) {
