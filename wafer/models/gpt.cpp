@@ -22,6 +22,11 @@ struct Projection : nn::UnaryModule {
     parameter("bias", bias, Shape{out}, nn::init::zeros());
   }
   Tensor forward(const Tensor& x) override { return matmul(x, weight) + bias; }
+  // One of `count` equal parts of the result, without the others.
+  Tensor part(const Tensor& x, int64_t index, int64_t count) {
+    int64_t width = weight.size(1) / count, from = index * width, to = from + width;
+    return call([&] { return matmul(x, narrow(weight, 1, from, to)) + narrow(bias, 0, from, to); });
+  }
   std::string describe() const override {
     return str("Projection{", weight.size(0), ", ", weight.size(1), "}");
   }
@@ -46,9 +51,9 @@ struct CausalAttention : nn::UnaryModule {
     add("resid_dropout", resid_dropout);
   }
   Tensor forward(const Tensor& x) override {
-    auto parts = chunk(c_attn(x), 3, 2);
     double share = training() ? dropout : 0;
-    return resid_dropout(c_proj(attend_in_heads(parts[0], parts[1], parts[2], heads, true, share)));
+    return resid_dropout(c_proj(attend_in_heads(c_attn.part(x, 0, 3), c_attn.part(x, 1, 3),
+                                                c_attn.part(x, 2, 3), heads, true, share)));
   }
 
   Projection c_attn, c_proj;

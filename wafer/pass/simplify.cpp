@@ -72,6 +72,54 @@ Result simplify_movement(const Node& node, const std::vector<Tensor>& in) {
   return std::nullopt;
 }
 
+// The parts of a concat along the axis; else the value itself.
+std::vector<Tensor> parts_along(const Tensor& x, int axis) {
+  bool joined = produced_by(x, op::concat) && x.node().attr<AxisAttrs>().axis == axis;
+  return joined ? x.node().inputs : std::vector<Tensor>{x};
+}
+
+// The sum of two values in zeros, where one ends along an axis as the other begins: the gradients
+// of a split's parts come so. They are put one after the other; a -0 stays one.
+Result join_padded(const Node& node, const std::vector<Tensor>& in) {
+  if (!node.is(op::add)) return std::nullopt;
+  for (const Tensor& x : in) {
+    if (!produced_by(x, op::pad) || !x.shape().is_static()) return std::nullopt;
+    const auto& attrs = x.node().attr<PadAttrs>();
+    bool plain = std::all_of(attrs.interior.begin(), attrs.interior.end(),
+                             [](int64_t count) { return count == 0; });
+    if (attrs.value != 0 || !plain) return std::nullopt;
+  }
+  if (!(in[0].shape() == in[1].shape())) return std::nullopt;
+  const auto* first = &in[0].node().attr<PadAttrs>();
+  const auto* second = &in[1].node().attr<PadAttrs>();
+  int axis = -1;
+  for (int d = 0; d < in[0].rank(); ++d) {
+    auto at = static_cast<size_t>(d);
+    if (first->low[at] == second->low[at] && first->high[at] == second->high[at]) continue;
+    if (axis >= 0) return std::nullopt;
+    axis = d;
+  }
+  if (axis < 0) return std::nullopt;
+  auto at = static_cast<size_t>(axis);
+  Tensor x = source(in[0]), y = source(in[1]);
+  if (second->low[at] < first->low[at]) {
+    std::swap(x, y);
+    std::swap(first, second);
+  }
+  if (first->low[at] < 0 || second->high[at] < 0 ||
+      first->low[at] + x.size(axis) != second->low[at])
+    return std::nullopt;
+  std::vector<Tensor> parts = parts_along(x, axis), more = parts_along(y, axis);
+  parts.insert(parts.end(), more.begin(), more.end());
+  Tensor joined = concat(parts, axis);
+  std::vector<int64_t> low = first->low, high = first->high;
+  high[at] = second->high[at];
+  auto none = [](int64_t count) { return count == 0; };
+  if (std::all_of(low.begin(), low.end(), none) && std::all_of(high.begin(), high.end(), none))
+    return {{joined}};
+  return {{pad(joined, low, high)}};
+}
+
 // True for a transpose that exchanges the last two dimensions and nothing else.
 bool exchanges_last_two(const Tensor& x) {
   if (!produced_by(x, op::transpose) || x.rank() < 2) return false;
@@ -98,6 +146,7 @@ Graph simplify(const Graph& graph) {
     if (in.empty()) return std::nullopt;
     if (auto result = simplify_arithmetic(node, in)) return result;
     if (auto result = simplify_movement(node, in)) return result;
+    if (auto result = join_padded(node, in)) return result;
     return simplify_matmul(node, in);
   });
 }
