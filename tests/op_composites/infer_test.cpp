@@ -178,6 +178,23 @@ TEST(CompositeErrors, Norms) {
             "[group_norm] the 6 channels do not divide into 4 groups");
 }
 
+TEST(Composites, DroppedAttentionWeightsDoNotDependOnTheOrderOfHeads) {
+  Tensor q = sin(cast(reshape(arange(2 * 3 * 4 * 5), Shape{2, 3, 4, 5}), DType::f32));
+  auto exchanged = [](const Tensor& x) { return transpose(x, {0, 2, 1, 3}); };
+  auto attend = [](const Tensor& x, bool inside) {
+    manual_seed(3);
+    return scaled_dot_product_attention(x, x, x, {.dropout = 0.5, .heads_inside = inside});
+  };
+  expect_close(exchanged(attend(exchanged(q), true)), attend(q, false), 0, "heads inside");
+}
+
+TEST(Composites, AttentionOfAFileWithoutOrderOfHeadsHasThemBeforePositions) {
+  Attrs attrs = op::scaled_dot_product_attention.read_attrs({{"scale", 0.5}, {"causal", true}});
+  EXPECT_EQ(attrs.as<AttentionAttrs>().scale, 0.5);
+  EXPECT_TRUE(attrs.as<AttentionAttrs>().causal);
+  EXPECT_FALSE(attrs.as<AttentionAttrs>().heads_inside);
+}
+
 TEST(CompositeErrors, Attention) {
   Tensor q = zeros({2, 4, 5});
   EXPECT_EQ(message_of([&] {

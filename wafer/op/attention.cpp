@@ -1,5 +1,6 @@
 #include "wafer/op/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -145,6 +146,15 @@ Cost attention_cost(const Node& node, size_t first, double by_width, double by_v
   return {scores * (2 * width + 12), bytes_touched(node)};
 }
 
+// A file may lack `heads_inside`: its heads are before positions.
+Attrs read_attention(const AttrList& list) {
+  AttrList all = list;
+  bool there = std::any_of(list.begin(), list.end(),
+                           [](const auto& entry) { return entry.first == "heads_inside"; });
+  if (!there) all.emplace_back("heads_inside", false);
+  return Attrs::read<AttentionAttrs>(all);
+}
+
 Tensors attention_vjp(const VjpArgs& v) {
   const auto& attrs = v.node.attr<AttentionAttrs>();
   const Tensor& g = v.output_gradients[0];
@@ -183,7 +193,7 @@ const OpDef scaled_dot_product_attention_def = {
       return with_heads_outside({matmul(attention_weights(in, attrs), in[2])}, 1, attrs);
     },
     .cost = [](const Node& node) { return attention_cost(node, 0, 1, 1); },
-    .read_attrs = Attrs::read<AttentionAttrs>};
+    .read_attrs = read_attention};
 
 const OpDef scaled_dot_product_attention_gradient_def = {
     .name = "scaled_dot_product_attention_gradient",
@@ -200,7 +210,7 @@ const OpDef scaled_dot_product_attention_gradient_def = {
                                 3, attrs);
     },
     .cost = [](const Node& node) { return attention_cost(node, 1, 3, 2); },
-    .read_attrs = Attrs::read<AttentionAttrs>};
+    .read_attrs = read_attention};
 
 Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                                     const AttentionOptions& options) {

@@ -133,7 +133,7 @@ void copy_rows(const std::byte* from, size_t from_pitch, std::byte* to, size_t t
 
 // A head's matrix among all of them: queries, keys, values or results, `rows` of `columns`. Where
 // the rows of a batch's heads for one position lie side by side, products take and leave copies
-// without gaps, which stay in a thread's cache.
+// without gaps, in memory of the part.
 class Matrices {
  public:
   Matrices(const Problem& p, int64_t rows, int64_t columns)
@@ -183,13 +183,14 @@ const void* as_factor(const Floats& floats, const float* values, int64_t count, 
 int64_t parts_for(int64_t items) {
   return std::min<int64_t>(items, thread_count());
 }
-// Calls work(item, memory of the part) on all items.
+// Calls work(item, whether it is the first of the part, memory of the part) on all items.
 template <class F>
 void for_items(int64_t items, int64_t parts, std::byte* memory, size_t bytes, F&& work) {
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
-      for (int64_t i = items * part / parts; i < items * (part + 1) / parts; ++i)
-        work(i, memory + static_cast<size_t>(part) * bytes);
+      int64_t first = items * part / parts;
+      for (int64_t i = first; i < items * (part + 1) / parts; ++i)
+        work(i, i == first, memory + static_cast<size_t>(part) * bytes);
     }
   });
 }
@@ -266,20 +267,25 @@ WAFER_KERNEL(scaled_dot_product_attention) {
   context.scratch_bytes = bytes * static_cast<size_t>(parts);
   auto* make_weights = score_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
-    for_items(p.heads * blocks, parts, args.scratch, bytes, [&](int64_t item, std::byte* memory) {
+    auto attend = [&](int64_t item, bool starts, std::byte* memory) {
       int64_t head = item / blocks, first = item % blocks * p.block;
       const Forward& on = first + p.block <= p.queries ? work.first : *work.second;
       float* scores = floats_at(memory, scores_at);
       std::byte* scratch = memory + scratch_at;
-      on.scores(queries.read(args.in[0], head, first, on.rows, memory + query_at),
-                keys.read(args.in[1], head, 0, p.keys, memory + key_at), scores, scratch);
+      // Copies of keys and values serve all blocks of a head.
+      int64_t wanted = starts || first == 0 ? p.keys : 0;
+      const std::byte* key = keys.read(args.in[1], head, 0, wanted, memory + key_at);
+      const std::byte* value = values.read(args.in[2], head, 0, wanted, memory + value_at);
+      on.scores(queries.read(args.in[0], head, first, on.rows, memory + query_at), key, scores,
+                scratch);
       make_weights(scores, on.rows, p.keys, first,
                    p.rules_of(head, p.mask_bytes ? args.in[3] : nullptr));
       std::byte* result = results.place(args.out[0], head, first, memory + result_at);
-      on.result(as_factor(floats, scores, on.rows * p.keys, memory + weights_at),
-                values.read(args.in[2], head, 0, p.keys, memory + value_at), result, scratch);
+      on.result(as_factor(floats, scores, on.rows * p.keys, memory + weights_at), value, result,
+                scratch);
       results.write(args.out[0], head, first, on.rows, result);
-    });
+    };
+    for_items(p.heads * blocks, parts, args.scratch, bytes, attend);
   };
 }
 
@@ -315,7 +321,7 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
   auto* make_weights = score_rows_kernel();
   auto* by_scores = score_gradient_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
-    for_items(p.heads, parts, args.scratch, bytes, [&](int64_t head, std::byte* memory) {
+    for_items(p.heads, parts, args.scratch, bytes, [&](int64_t head, bool, std::byte* memory) {
       float *weights = floats_at(memory, weights_at), *scores = floats_at(memory, scores_at);
       std::byte *factor = memory + factor_at, *scratch = memory + scratch_at;
       const std::byte* key = keys.read(args.in[2], head, 0, p.keys, memory + key_at);

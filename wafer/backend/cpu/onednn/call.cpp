@@ -114,7 +114,8 @@ struct Handles {
 };
 using CallHandles = std::vector<Handles>;
 
-// Handles that no run uses: runs of one step may overlap, and few do.
+// Handles that no run uses. Runs of one step may overlap: of a graph that runs twice at once, or of
+// a product that each thread computes for itself. Each thread begins at a slot of its own.
 class Idle {
  public:
   Idle() = default;
@@ -126,17 +127,17 @@ class Idle {
   }
 
   std::unique_ptr<CallHandles> take() {
-    for (auto& slot : slots_) {
-      if (slot.load(std::memory_order_relaxed) == nullptr) continue;
-      if (CallHandles* handles = slot.exchange(nullptr))
-        return std::unique_ptr<CallHandles>(handles);
+    for (size_t i = 0; i < count; ++i) {
+      Slot& at = slot(i);
+      if (at.load(std::memory_order_relaxed) == nullptr) continue;
+      if (CallHandles* found = at.exchange(nullptr)) return std::unique_ptr<CallHandles>(found);
     }
     return nullptr;
   }
   void give(std::unique_ptr<CallHandles> handles) {
-    for (auto& slot : slots_) {
+    for (size_t i = 0; i < count; ++i) {
       CallHandles* none = nullptr;
-      if (slot.compare_exchange_strong(none, handles.get())) {
+      if (slot(i).compare_exchange_strong(none, handles.get())) {
         handles.release();
         return;
       }
@@ -144,7 +145,16 @@ class Idle {
   }
 
  private:
-  std::array<std::atomic<CallHandles*>, 16> slots_{};
+  static constexpr size_t count = 32;
+  using Slot = std::atomic<CallHandles*>;
+
+  Slot& slot(size_t i) {
+    static std::atomic<size_t> threads{0};
+    thread_local const size_t first = threads++;
+    return slots_[(first + i) % count];
+  }
+
+  std::array<Slot, count> slots_{};
 };
 }  // namespace
 
