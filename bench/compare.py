@@ -17,12 +17,13 @@ from common import commit, default_data, last_json, machine, renew, spread  # no
 
 
 BEST = "--preloaded --fused"
-# Of each work: wafer's arguments, the data set, how many examples an epoch has, and comparisons,
-# PRECISION:OPTIONS, which are wafer's precision and the options of the peer's script.
+# Of each work: its section of the document, wafer's arguments, the data set, how many examples an
+# epoch has, and comparisons, PRECISION:OPTIONS, which are wafer's precision and the options of the
+# peer's script.
 WORKS = {
-    "cnn": ("cnn", "cifar10", 50000, [f"f32:{BEST} --channels-last",
-                                      f"bf16:{BEST} --channels-last --bf16", "f32:", "auto:"]),
-    "mlp": ("mlp -o hidden=512,512", "mnist", 60000, [
+    "cnn": ("cifar-cnn", "cnn", "cifar10", 50000, [
+        f"f32:{BEST} --channels-last", f"bf16:{BEST} --channels-last --bf16", "f32:", "auto:"]),
+    "mlp": ("mnist-mlp", "mlp -o hidden=512,512", "mnist", 60000, [
         f"f32:{BEST}", f"f32:{BEST} --compile", f"bf16:{BEST} --bf16",
         f"bf16:{BEST} --bf16 --compile", "auto:"]),
 }
@@ -49,8 +50,8 @@ def parse():
 
 def compare(work, options):
     """The lines of the section of a work."""
-    model, data, examples, pairs = WORKS[work]
-    data = options.data / data
+    _, model, data_set, examples, pairs = WORKS[work]
+    data = options.data / data_set
     steps = -(-examples // options.batch_size)
     common = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--lr", "1e-3"]
     lines = []
@@ -89,7 +90,7 @@ def main():
         text = "\n".join(compare(work, options))
         print(text)
         if options.document:
-            renew(options.document, {"cnn": "cifar-cnn", "mlp": "mnist-mlp"}[work], text)
+            renew(options.document, WORKS[work][0], text)
 
 
 if __name__ == "__main__":
