@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "wafer/runtime/registry.h"
 
@@ -20,6 +21,8 @@ TEST(Gauge, UsualIsWhatAQuarterOfTheReadingsWere) {
   EXPECT_FALSE(gauge.is_usual(0.5 * readings[2]));
   EXPECT_FALSE(gauge.is_usual(2 * readings[2]));
   EXPECT_FALSE(gauge.is_usual({readings[2], 2 * readings[2]}));
+  EXPECT_NEAR(gauge.distance({readings[2], 2 * readings[2]}), std::log(2.0), 1e-9);
+  EXPECT_NEAR(gauge.distance({readings[2] / 3, 2 * readings[2]}), std::log(3.0), 1e-9);
 }
 
 TEST(Gauge, WorksOnceWithoutPatience) {

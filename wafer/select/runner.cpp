@@ -119,6 +119,12 @@ bool Gauge::is_usual(double seconds) const {
   return std::abs(seconds - expected) < 0.12 * expected + 3e-6;
 }
 
+double Gauge::distance(const Readings& readings) const {
+  double expected = usual();
+  return std::max(std::abs(std::log(readings.first / expected)),
+                  std::abs(std::log(readings.second / expected)));
+}
+
 bool Gauge::await(double seconds) {
   auto start = Clock::now();
   while (!is_usual(take())) {

@@ -76,6 +76,9 @@ class Gauge {
     return is_usual(readings.first) && is_usual(readings.second);
   }
 
+  // How far the speed was from the usual one: the natural logarithm of the larger ratio.
+  double distance(const Readings& readings) const;
+
   // Waits until the speed is the usual one, for so many seconds at most; whether it is. What it
   // sees meanwhile does not change what is usual.
   bool await(double seconds);

@@ -115,21 +115,25 @@ class Trial {
     double part = 0;
     gauge_.await(0.3);
     auto readings = gauge_.around([&] { part = percentile(measure(runner, 0.1, 3), 0.5); });
-    (gauge_.is_usual(readings) ? usual_parts_ : other_parts_).push_back(part);
+    usual_ += gauge_.is_usual(readings);
+    parts_.emplace_back(gauge_.distance(readings), part);
   }
-  bool enough() const { return usual_parts_.size() >= 3; }
+  bool enough() const { return usual_ >= least; }
 
-  // The median step of the parts at the speed that the prediction is for; of all where the machine
-  // was never at it.
+  // The median step of the parts at the speed that the prediction is for; of the nearest to it
+  // where the machine was at it too seldom.
   void finish() {
-    auto& parts = usual_parts_.empty() ? other_parts_ : usual_parts_;
-    std::sort(parts.begin(), parts.end());
-    candidate_.measured_seconds = percentile(parts, 0.5);
+    std::sort(parts_.begin(), parts_.end());
+    std::vector<double> seconds;
+    for (const auto& [distance, part] : parts_) {
+      if (static_cast<int>(seconds.size()) < std::max(usual_, least)) seconds.push_back(part);
+    }
+    std::sort(seconds.begin(), seconds.end());
+    candidate_.measured_seconds = percentile(seconds, 0.5);
     if (!log_enabled("select")) return;
     ThreadScope scope(threads_);
     Runner runner(*candidate_.device, artifact_);
-    log("select",
-        str(usual_parts_.size(), " parts at the usual speed, ", other_parts_.size(), " not"));
+    log("select", str(usual_, " of ", parts_.size(), " parts at the usual speed"));
     log_steps(*candidate_.prediction, step_times(runner, 0.5, 5));
   }
 
@@ -138,7 +142,10 @@ class Trial {
   int threads_;
   std::shared_ptr<const Artifact> artifact_;
   Gauge gauge_;
-  std::vector<double> usual_parts_, other_parts_;  // seconds of a step in each
+  static constexpr int least = 3;  // parts
+  int usual_ = 0;
+  std::vector<std::pair<double, double>>
+      parts_;  // distance from the usual speed, seconds of a step
 };
 
 // Measures all candidates in turns, so that what slows the machine down for a while meets them all,
