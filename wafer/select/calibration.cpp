@@ -78,9 +78,9 @@ class Measurement {
       }
     }
     for (const Part& part : parts_) {
-      bool any = !settled(part);
+      bool all = !settled(part);
       for (const Take& take : part.takes)
-        if (any || gauge_.is_usual(take.readings)) take.keep();
+        if (all || gauge_.is_usual(take.readings)) take.keep();
     }
     result_.disturbed = disturbed();
     result_.gauge_seconds = gauge_.usual();

@@ -53,9 +53,9 @@ std::vector<double> step_times(Runner& runner, double seconds, int least);
 // Tells a machine at its usual speed from one that other work slows down for a while, by taking a
 // thread away every other millisecond, or by multiplying on the same core, which halves what matrix
 // units do. It takes the time of a small product on all threads, in bf16 where the device is fast
-// in it, again and again for some milliseconds. Usual is what it took,
-// or less, around a quarter of the work: that is full speed on a machine that is often at it, and
-// on one that hardly ever is, what a user gets.
+// in it, again and again for some milliseconds. Usual is what it took, or
+// less, around a quarter of the work: that is full speed on a machine that is often at it, and on
+// one that hardly ever is, what a user gets.
 class Gauge {
  public:
   // `usual`: seconds that are usual; 0: as the readings say. `patience`: seconds that all calls of

@@ -116,18 +116,18 @@ class Trial {
     gauge_.await(0.3);
     auto readings = gauge_.around([&] { part = percentile(measure(runner, 0.1, 3), 0.5); });
     usual_ += gauge_.is_usual(readings);
-    parts_.emplace_back(gauge_.distance(readings), part);
+    parts_.push_back({gauge_.distance(readings), part});
   }
   bool enough() const { return usual_ >= least; }
 
   // The median step of the parts at the speed that the prediction is for; of the nearest to it
   // where the machine was at it too seldom.
   void finish() {
-    std::sort(parts_.begin(), parts_.end());
+    std::sort(parts_.begin(), parts_.end(),
+              [](const Part& a, const Part& b) { return a.distance < b.distance; });
+    auto count = std::min(parts_.size(), static_cast<size_t>(std::max(usual_, least)));
     std::vector<double> seconds;
-    for (const auto& [distance, part] : parts_) {
-      if (static_cast<int>(seconds.size()) < std::max(usual_, least)) seconds.push_back(part);
-    }
+    for (size_t i = 0; i < count; ++i) seconds.push_back(parts_[i].step_seconds);
     std::sort(seconds.begin(), seconds.end());
     candidate_.measured_seconds = percentile(seconds, 0.5);
     if (!log_enabled("select")) return;
@@ -138,14 +138,18 @@ class Trial {
   }
 
  private:
+  struct Part {
+    double distance;  // of the machine's speed from the usual one
+    double step_seconds;
+  };
+
   Candidate& candidate_;
   int threads_;
   std::shared_ptr<const Artifact> artifact_;
   Gauge gauge_;
-  static constexpr int least = 3;  // parts
-  int usual_ = 0;
-  std::vector<std::pair<double, double>>
-      parts_;  // distance from the usual speed, seconds of a step
+  static constexpr int least = 3;  // parts at the usual speed
+  int usual_ = 0;                  // parts at it
+  std::vector<Part> parts_;
 };
 
 // Measures all candidates in turns, so that what slows the machine down for a while meets them all,
