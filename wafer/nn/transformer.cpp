@@ -41,7 +41,7 @@ Tensor MultiheadAttention::forward(const Tensor& query, const Tensor& key, const
   auto heads_apart = [&](const Tensor& x) {
     Shape shape{x.shape()[0], x.shape()[1], heads_, width_ / heads_};
     Tensor y = reshape(x, shape);
-    return options_.batch_first ? y : transpose(y, {1, 0, 2, 3});
+    return options_.batch_first ? y : swap_axes(y, 0, 1);
   };
   AttentionOptions options;
   options.mask = mask.mask;
@@ -60,7 +60,7 @@ Tensor MultiheadAttention::forward(const Tensor& query, const Tensor& key, const
   Tensor y =
       scaled_dot_product_attention(heads_apart(project(query, 0)), heads_apart(project(key, 1)),
                                    heads_apart(project(value, 2)), options);
-  if (!options_.batch_first) y = transpose(y, {1, 0, 2, 3});
+  if (!options_.batch_first) y = swap_axes(y, 0, 1);
   return out_proj(reshape(y, query.shape()));
 }
 

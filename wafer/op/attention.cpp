@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "wafer/op/composite.h"
 #include "wafer/op/create.h"
@@ -32,10 +31,7 @@ Shape assemble(const Shape& leading, const Dim& positions, const Dim& width,
 
 // From [..., positions, heads, width] to [..., heads, positions, width], and back.
 Tensor exchange_heads(const Tensor& x) {
-  std::vector<int64_t> order(static_cast<size_t>(x.rank()));
-  std::iota(order.begin(), order.end(), 0);
-  std::swap(order[order.size() - 2], order[order.size() - 3]);
-  return transpose(x, order);
+  return swap_axes(x, x.rank() - 3, x.rank() - 2);
 }
 
 // The first `count` with heads before positions.

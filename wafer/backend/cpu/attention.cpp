@@ -307,9 +307,8 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
   size_t by_key_at = memory_of_part.reserve(float_bytes(by_key_size));
   size_t by_value_at = memory_of_part.reserve(float_bytes(by_value_size));
   size_t more_at = memory_of_part.reserve(float_bytes(std::max(by_key_size, by_value_size)));
-  // Queries of a block, and their gradients once they are not needed any more.
+  // Queries of a block, and their gradients once the queries are not needed any more.
   size_t query_at = memory_of_part.reserve(queries.copy_bytes(p.block));
-  size_t by_query_at = memory_of_part.reserve(queries.copy_bytes(p.block));
   size_t gradient_at = memory_of_part.reserve(results.copy_bytes(p.block));
   // Keys and values of a head, and their gradients after its last block.
   size_t key_at = memory_of_part.reserve(keys.copy_bytes(p.keys));
@@ -354,12 +353,12 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
         on.by_weights(g, value, scores, scratch);
         by_scores(weights, scores, on.rows, p.keys, p.rules.scale);
         const void* by = as_factor(floats, scores, count, factor);
+        add(on.by_key, by, query, by_key, by_key_size, first == 0);
         if (args.out[0]) {
-          std::byte* by_query = queries.place(args.out[0], head, first, memory + by_query_at);
+          std::byte* by_query = queries.place(args.out[0], head, first, memory + query_at);
           on.by_query(by, key, by_query, scratch);
           queries.write(args.out[0], head, first, on.rows, by_query);
         }
-        add(on.by_key, by, query, by_key, by_key_size, first == 0);
       }
       // From f32 into the dtype, then among the other heads' rows.
       auto leave = [&](const Matrices& all, void* output, float* sum, int64_t count,
