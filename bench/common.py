@@ -51,8 +51,8 @@ def spread(values):
 
 def renew(document, name, text):
     """Puts `text` between the two comments that mark the section of this kind of machine."""
-    if "amx_bf16" in machine():
-        name += "-amx"
+    here = machine()
+    name += "-amx" if "amx_bf16" in here else "" if "avx512f" in here else "-avx2"
     old = document.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
     if start not in old or end not in old:

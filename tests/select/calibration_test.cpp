@@ -44,6 +44,7 @@ Calibration example() {
   c.run_seconds = 1e-6;
   c.step_seconds = 2e-7;
   c.iteration_seconds = 3e-7;
+  c.gauge_seconds = {1e-3, 2e-3};
   c.samples = {{"matmul", {6, 6, 6, 0, 0, 1}, 1.5}, {"conv", {10, 5, 6, 3}, 2.25}};
   return c;
 }
@@ -145,22 +146,6 @@ TEST(Calibration, BandwidthIsInterpolatedBetweenSizes) {
   EXPECT_DOUBLE_EQ(c.bandwidth_at(1e12), 1e10);
 }
 
-TEST(Calibration, InputsOfTheGraphAreReadFromFartherAway) {
-  Tensor x = real(Shape{64, 64}), w = real(Shape{64, 64});
-  MemoryPlan memory{
-      .inputs = 90'000'000, .outputs = 0, .constants = 0, .arena = 10'000'000, .unshared = 0};
-  Traffic both = traffic_of(matmul(x, w).node(), memory),
-          one = traffic_of(matmul(exp(x), w).node(), memory);
-  EXPECT_DOUBLE_EQ(both.state_share, 1);
-  EXPECT_DOUBLE_EQ(one.state_share, 0.5);
-  EXPECT_DOUBLE_EQ(one.state_bytes, 1e8);
-  Calibration c = example();
-  Work work{"matmul", DType::f32, 0, 1e6, {}, {}};
-  EXPECT_DOUBLE_EQ(memory_seconds(c, work, both), 1e6 / 1e10);
-  // The rest was made a few steps ago: 4 MB are in use.
-  EXPECT_NEAR(memory_seconds(c, work, one), 0.5e6 / 1e10 + 0.5e6 / c.bandwidth_at(4e6), 1e-9);
-}
-
 TEST_F(CalibrationFile, ACalibrationIsReadAsItWasWritten) {
   Calibration c = example();
   save_calibration(c, folder_ / "c.json");
@@ -202,6 +187,9 @@ TEST_F(CalibrationFile, AFileThatIsNoCalibrationIsAnErrorNamingIt) {
   std::string other = good;
   other.replace(other.find("\"format\":") + 9, 1, "0");
   expect_error(other);
+  std::string gauge = good;
+  gauge.replace(gauge.find("\"gauge_seconds\":[") + 17, 0, "1,");
+  expect_error(gauge);
 }
 
 // What was measured is told from what was read by a rate that no machine has.
@@ -229,10 +217,10 @@ TEST_F(CalibrationFile, MeasuringIsDoneOnceAndADamagedCacheIsMeasuredAgain) {
 TEST_F(CalibrationFile, OneOfAnotherSpeedIsMeasuredAgain) {
   auto cpu = device("cpu");
   Calibration slow = *calibrate(*cpu, 1);
-  slow.gauge_seconds = 1000;
+  slow.gauge_seconds = {1000, 1000};
   slow.disturbed = false;
   keep_calibration(slow);
-  EXPECT_LT(calibrate(*cpu, 1)->gauge_seconds, 1);
+  EXPECT_LT(calibrate(*cpu, 1)->gauge_seconds.at(0), 1);
 }
 
 TEST(Runner, TimesAreSortedAndPercentilesAmongThem) {
@@ -248,6 +236,20 @@ TEST(Runner, TimesAreSortedAndPercentilesAmongThem) {
   EXPECT_GT(times.front(), 0);
   EXPECT_EQ(percentile(times, 0.5), times[4]);
   EXPECT_EQ(percentile(times, 1), times[8]);
+}
+
+TEST(Runner, StepsAreTimedWithOtherWorkBetweenTheirRuns) {
+  Tensor x = real(Shape{1000});
+  Graph graph;
+  graph.inputs = {x};
+  graph.outputs = {reduce_sum(exp(x))};
+  auto reference = device("reference");
+  Runner runner(*reference, reference->target().compile(graph, {}));
+  int others = 0;
+  auto times = step_times(runner, 0, 7, [&] { ++others; });
+  EXPECT_EQ(others, 7);
+  ASSERT_EQ(times.size(), runner.artifact().steps.size());
+  for (double seconds : times) EXPECT_GT(seconds, 0);
 }
 
 TEST(Runner, TheNumberOfThreadsIsRestored) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/select/helpers.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/elementwise.h"
@@ -10,6 +12,8 @@
 #include "wafer/op/reduce.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/select/predict.h"
+#include "wafer/select/runner.h"
+#include "wafer/select/work.h"
 
 namespace wafer::select {
 namespace {
@@ -82,6 +86,24 @@ TEST_F(TryKernels, AScanIsTriedAsAWholeAfterTheKernelsInsideIt) {
   ASSERT_TRUE(node.is(op::scan));
   double expected = ideal_scan_seconds(*cpu_, node, *tried) * tried->samples.back().ratio;
   EXPECT_NEAR(predict(*cpu_, *artifact, *tried).steps.back().seconds, expected, 1e-6 * expected);
+}
+
+// Between two runs of it other work takes its operands from the caches.
+TEST_F(TryKernels, AKernelOfALargeGraphIsTriedAsItRunsThere) {
+  Tensor x = real(Shape{512, 300}), big = real(Shape{1 << 20});
+  Tensor sum = reduce_sum(exp(exp(big)));
+  auto artifact = compile({x, big}, {sum, reduce_sum(x, {1})});
+  auto tried = try_kernels(*cpu_, *artifact, calibration_);
+  auto step = std::find_if(artifact->steps.begin(), artifact->steps.end(), [](const StepInfo& s) {
+    return s.node && work_of(*s.node).kind == "reduce_sum last";
+  });
+  ASSERT_NE(step, artifact->steps.end());
+  auto at = static_cast<size_t>(step - artifact->steps.begin());
+  Runner runner(*cpu_, artifact);
+  double measured = step_times(runner, 0.02, 5)[at];
+  double predicted = predict(*cpu_, *artifact, *tried).steps[at].seconds;
+  EXPECT_GT(predicted, measured / 5);
+  EXPECT_LT(predicted, measured * 5);
 }
 
 TEST_F(TryKernels, WhatTakesNoTimeIsNotTried) {

@@ -9,7 +9,8 @@
 #include "wafer/op/op.h"
 #include "wafer/runtime/compile_cache.h"
 #include "wafer/select/calibration_graphs.h"
-#include "wafer/select/runner.h"
+#include "wafer/select/gauge.h"
+#include "wafer/select/traffic.h"
 
 namespace wafer::select {
 
@@ -23,10 +24,11 @@ struct Measured {
   double seconds;
 };
 
-// A graph to measure, and the shortest time of each of its steps so far.
+// A graph to measure, and the sum of what each of its steps took each time that counts.
 struct Prepared {
   std::unique_ptr<Runner> runner;
   std::vector<double> seconds;
+  int times = 0;
 };
 
 // Takes what was measured into the result.
@@ -38,7 +40,7 @@ struct Take {
   Keep keep;
 };
 
-// Something to measure again and again, of which the best counts.
+// Something to measure again and again.
 struct Part {
   std::function<Keep(double seconds)> measure;
   double share;  // of the time for all
@@ -77,11 +79,7 @@ class Measurement {
         take(part, 0.01 * seconds_ * part.share);
       }
     }
-    for (const Part& part : parts_) {
-      bool all = !settled(part);
-      for (const Take& take : part.takes)
-        if (all || gauge_.is_usual(take.readings)) take.keep();
-    }
+    for (const Part& part : parts_) keep(part);
     result_.disturbed = disturbed();
     result_.gauge_seconds = gauge_.usual();
     finish();
@@ -89,7 +87,7 @@ class Measurement {
   }
 
  private:
-  double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+  double elapsed() const { return seconds_since(start_); }
 
   void take(Part& part, double seconds) {
     Keep keep;
@@ -100,6 +98,16 @@ class Measurement {
   bool settled(const Part& part) const {
     return std::any_of(part.takes.begin(), part.takes.end(),
                        [&](const Take& take) { return gauge_.is_usual(take.readings); });
+  }
+
+  // Takes what was measured at the usual speed; where nothing was, what was nearest to it.
+  void keep(const Part& part) {
+    for (const Take& take : part.takes)
+      if (gauge_.is_usual(take.readings)) take.keep();
+    if (settled(part)) return;
+    std::min_element(part.takes.begin(), part.takes.end(), [&](const Take& a, const Take& b) {
+      return gauge_.distance(a.readings) < gauge_.distance(b.readings);
+    })->keep();
   }
 
   bool disturbed() const {
@@ -113,8 +121,7 @@ class Measurement {
 
   double time_of(const Graph& graph, double seconds, int least = 3) {
     Runner runner(device_, compile(graph));
-    // Other work on the machine only ever makes a run slower.
-    return measure(runner, seconds, least).front();
+    return percentile(measure(runner, seconds, least), 0.5);
   }
 
   static void keep_least(double& known, double seconds) {
@@ -176,8 +183,8 @@ class Measurement {
   // A graph, and the bodies of its scans by themselves.
   void prepare(const Graph& graph, double share) {
     auto artifact = compile(graph);
-    prepared_.push_back({std::make_unique<Runner>(device_, artifact),
-                         std::vector<double>(artifact->steps.size(), HUGE_VAL)});
+    prepared_.push_back(
+        {std::make_unique<Runner>(device_, artifact), std::vector<double>(artifact->steps.size())});
     size_t at = prepared_.size() - 1;
     parts_.push_back(
         {[this, at](double seconds) { return observe(prepared_[at], seconds); }, share, {}});
@@ -189,18 +196,19 @@ class Measurement {
 
   Keep observe(Prepared& prepared, double seconds) {
     return [&prepared, times = step_times(*prepared.runner, seconds, 3)] {
-      for (size_t i = 0; i < times.size(); ++i)
-        prepared.seconds[i] = std::min(prepared.seconds[i], times[i]);
+      for (size_t i = 0; i < times.size(); ++i) prepared.seconds[i] += times[i];
+      ++prepared.times;
     };
   }
 
   void finish() {
-    for (const auto& [runner, seconds] : prepared_) {
+    for (const auto& [runner, seconds, times] : prepared_) {
       const Artifact& artifact = runner->artifact();
+      std::vector<Traffic> traffic = traffic_of(artifact);
       for (size_t i = 0; i < seconds.size(); ++i) {
         const Node* node = artifact.steps[i].node;
         if (!node || node->is(op::scan)) continue;
-        measured_.push_back({work_of(*node), traffic_of(*node, artifact.memory), seconds[i]});
+        measured_.push_back({work_of(*node), std::move(traffic[i]), seconds[i] / times});
       }
     }
     result_.flops_per_second[str(DType::f32)] = 1;
@@ -258,29 +266,6 @@ double Calibration::ideal_seconds(const Work& work, double memory_seconds) const
     }
   }
   return step_seconds + std::max(compute, memory_seconds);
-}
-
-Traffic traffic_of(const Node& node, const MemoryPlan& memory) {
-  Traffic traffic;
-  double state = 0, all = 0;
-  for (const Tensor& input : node.inputs) {
-    auto bytes = static_cast<double>(input.type().bytes());
-    all += bytes;
-    if (input.node().is(op::input)) state += bytes;
-  }
-  traffic.state_share = all > 0 ? state / all : 0;
-  traffic.arena_bytes = static_cast<double>(memory.arena);
-  traffic.state_bytes = static_cast<double>(memory.arena + memory.inputs + memory.outputs);
-  return traffic;
-}
-
-double memory_seconds(const Calibration& calibration, const Work& work, const Traffic& traffic) {
-  double state = work.bytes * traffic.state_share, arena = work.bytes - state;
-  // What lies between steps was mostly made a few steps ago: little besides went through the
-  // caches.
-  double recent = std::min(traffic.arena_bytes, 4 * work.bytes);
-  return state / calibration.bandwidth_at(traffic.state_bytes) +
-         arena / calibration.bandwidth_at(recent);
 }
 
 Calibration measure_calibration(Device& device, int threads, double seconds) {

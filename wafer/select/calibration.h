@@ -30,7 +30,7 @@ struct Calibration {
   double run_seconds = 0;                            // of a run that does nothing
   double step_seconds = 0;                           // of the smallest step
   double iteration_seconds = 0;                      // of a turn of a scan, besides its steps
-  double gauge_seconds = 0;                          // of gauge_graph, at the usual speed
+  std::vector<double> gauge_seconds;                 // of gauge_graphs, at the usual speed
   std::vector<Sample> samples;
   bool disturbed = false;  // some of it never at the usual speed: rates may be off
 
@@ -45,15 +45,6 @@ struct Calibration {
   // element_seconds) and `memory_seconds`, the time of moving work.bytes.
   double ideal_seconds(const Work& work, double memory_seconds) const;
 };
-
-// Where a step's operands come from, which decides how fast they are read.
-struct Traffic {
-  double state_share = 0;  // of the bytes that are the graph's own inputs
-  double state_bytes = 0;  // in use by inputs, outputs and all between them
-  double arena_bytes = 0;  // in use between steps
-};
-Traffic traffic_of(const Node& node, const MemoryPlan& memory);
-double memory_seconds(const Calibration& calibration, const Work& work, const Traffic& traffic);
 
 // Measures now, in about `seconds` (but at least twice each), and in up to three times as many
 // where other work changes the machine's speed meanwhile.

@@ -189,11 +189,14 @@ Graph scan_graph(int64_t length) {
   return graph_of({x}, {result.carries[0]});
 }
 
-Graph gauge_graph(bool bf16) {
+std::vector<Graph> gauge_graphs(bool bf16) {
   DType dtype = bf16 ? DType::bf16 : DType::f32;
   Tensor a = make_input({dtype, Shape{128, 512}}, "a"),
          b = make_input({dtype, Shape{512, 512}}, "b");
-  return graph_of({a, b}, {matmul(a, b)});
+  Tensor w = real(Shape{128, 128}), h = real(Shape{64, 128});
+  Tensor y = h;
+  for (int i = 0; i < 32; ++i) y = tanh(matmul(y, w));
+  return {graph_of({a, b}, {matmul(a, b)}), graph_of({h, w}, {y})};
 }
 
 Graph stream_graph(int64_t elements) {

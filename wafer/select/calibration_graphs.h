@@ -15,8 +15,9 @@ Graph identity_graph();
 Graph smallest_step_graph();
 // A scan of so many turns with one small step each.
 Graph scan_graph(int64_t length);
-// A product of 67 million flops, in bf16 or f32.
-Graph gauge_graph(bool bf16);
+// What shows at which speed the machine is: a product of 67 million flops, in bf16 or f32, and a
+// chain of 64 small steps, as a recurrence has them, each of which waits for all threads.
+std::vector<Graph> gauge_graphs(bool bf16);
 // a = a + b over `elements` f32 each: 12 bytes an element, of 8 in use.
 Graph stream_graph(int64_t elements);
 // One element-wise op on `elements` elements each, by element_op.

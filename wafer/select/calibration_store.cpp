@@ -8,7 +8,8 @@
 #include "wafer/base/log.h"
 #include "wafer/io/file.h"
 #include "wafer/select/calibration.h"
-#include "wafer/select/runner.h"
+#include "wafer/select/calibration_graphs.h"
+#include "wafer/select/gauge.h"
 
 namespace wafer::select {
 
@@ -16,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr int format = 4;
+constexpr int format = 5;
 
 // Other code is calibrated anew: where this library lies, its size and time of change.
 std::string build_stamp() {
@@ -87,7 +88,10 @@ Calibration load_calibration(const fs::path& path) {
     c.run_seconds = positive(json.at("run_seconds"), true);
     c.step_seconds = positive(json.at("step_seconds"), true);
     c.iteration_seconds = positive(json.at("iteration_seconds"), true);
-    c.gauge_seconds = positive(json.at("gauge_seconds"), true);
+    for (const Json& seconds : json.at("gauge_seconds"))
+      c.gauge_seconds.push_back(positive(seconds));
+    if (!c.gauge_seconds.empty() && c.gauge_seconds.size() != gauge_graphs(false).size())
+      throw std::out_of_range("readings of another gauge");
     c.disturbed = json.at("disturbed");
     for (const Json& sample : json.at("samples"))
       c.samples.push_back({sample.at("kind"), sample.at("size").get<std::vector<double>>(),

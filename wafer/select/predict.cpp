@@ -6,6 +6,7 @@
 #include "wafer/op/control_flow.h"
 #include "wafer/op/op.h"
 #include "wafer/runtime/compile_cache.h"
+#include "wafer/select/traffic.h"
 
 namespace wafer::select {
 
@@ -47,9 +48,11 @@ class Predictor {
   Prediction run(const Artifact& artifact) {
     Prediction result;
     double errors = 0;
-    for (const StepInfo& step : artifact.steps) {
-      Cost work = step.cost;
-      auto [seconds, deviation] = step.node ? step_time(*step.node, artifact.memory) : plain(step);
+    std::vector<Traffic> traffic = traffic_of(artifact);
+    for (size_t i = 0; i < artifact.steps.size(); ++i) {
+      const StepInfo& step = artifact.steps[i];
+      const Cost& work = step.cost;
+      auto [seconds, deviation] = step.node ? step_time(*step.node, traffic[i]) : plain(step);
       result.steps.push_back({step.op, step.path, seconds});
       result.seconds += seconds;
       result.flops += work.flops;
@@ -82,7 +85,7 @@ class Predictor {
     return {inner.seconds - calibration_.run_seconds, 2 * (inner.relative_error - 0.05)};
   }
 
-  Time step_time(const Node& node, const MemoryPlan& memory) {
+  Time step_time(const Node& node, const Traffic& traffic) {
     if (node.is(op::scan)) {
       Time ideal = scan_time(node);
       Ratio ratio = ratio_of(calibration_, work_of(node), {1, 0.3});
@@ -97,7 +100,7 @@ class Predictor {
       return {a.seconds + b.seconds, 1};
     }
     Work work = work_of(node);
-    double memory_time = memory_seconds(calibration_, work, traffic_of(node, memory));
+    double memory_time = memory_seconds(calibration_, work, traffic);
     Ratio ratio = ratio_of(calibration_, work, {2, 0.7});
     return {calibration_.ideal_seconds(work, memory_time) * ratio.value, ratio.deviation};
   }

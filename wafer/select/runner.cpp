@@ -1,23 +1,13 @@
 #include "wafer/select/runner.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <numeric>
 
 #include "wafer/base/error.h"
-#include "wafer/select/calibration_graphs.h"
 
 namespace wafer::select {
 
 namespace {
 using Clock = std::chrono::steady_clock;
-
-constexpr double gauge_window = 0.004;  // seconds
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 std::vector<std::byte> example_values(const Type& type) {
   std::vector<std::byte> bytes(type.bytes());
@@ -67,79 +57,27 @@ std::vector<double> measure(Runner& runner, double seconds, int least) {
   return times;
 }
 
-std::vector<double> step_times(Runner& runner, double seconds, int least) {
-  std::vector<double> times(runner.artifact().steps.size(), HUGE_VAL);
-  RunObserver observer = [&](const StepResult& step) {
-    times[step.step] = std::min(times[step.step], step.seconds);
-  };
+std::vector<double> step_times(Runner& runner, double seconds, int least,
+                               const std::function<void()>& between) {
+  std::vector<std::vector<double>> times(runner.artifact().steps.size());
+  RunObserver observer = [&](const StepResult& step) { times[step.step].push_back(step.seconds); };
   runner.run();
   auto start = Clock::now();
   int runs = 0;
   do {
+    if (between) between();
     runner.run(&observer);
   } while (++runs < least || (runs < 50 && seconds_since(start) < seconds));
-  return times;
-}
-
-Gauge::Gauge(Device& device, int threads, double usual, double patience)
-    : runner_(device,
-              device.target().compile(gauge_graph(device.info().fast_bf16), {.threads = threads})),
-      usual_(usual),
-      patience_(patience) {}
-
-double Gauge::read() {
-  readings_.push_back(take());
-  return readings_.back();
-}
-
-double Gauge::take() {
-  auto times = measure(runner_, gauge_window, 1);
-  last_ = std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
-  taken_at_ = Clock::now();
-  return last_;
-}
-
-Gauge::Readings Gauge::around(const std::function<void()>& work) {
-  bool just_taken = last_ > 0 && seconds_since(taken_at_) < gauge_window;
-  double before = just_taken ? last_ : read();
-  work();
-  return {before, read()};
-}
-
-double Gauge::usual() const {
-  if (usual_ > 0) return usual_;
-  if (readings_.empty()) return last_;
-  auto sorted = readings_;
-  std::sort(sorted.begin(), sorted.end());
-  return percentile(sorted, 0.25);
-}
-
-bool Gauge::is_usual(double seconds) const {
-  double expected = usual();
-  return std::abs(seconds - expected) < 0.12 * expected + 3e-6;
-}
-
-double Gauge::distance(const Readings& readings) const {
-  double expected = usual();
-  return std::max(std::abs(std::log(readings.first / expected)),
-                  std::abs(std::log(readings.second / expected)));
-}
-
-bool Gauge::await(double seconds) {
-  auto start = Clock::now();
-  while (!is_usual(take())) {
-    if (seconds_since(start) >= seconds) return false;
+  std::vector<double> medians;
+  for (auto& each : times) {
+    std::sort(each.begin(), each.end());
+    medians.push_back(percentile(each, 0.5));
   }
-  return true;
+  return medians;
 }
 
-void Gauge::settle(const std::function<void()>& work) {
-  if (is_usual(around(work))) return;
-  auto start = Clock::now();
-  while (seconds_since(start) < patience_) {
-    if (await(patience_ - seconds_since(start)) && is_usual(around(work))) break;
-  }
-  patience_ -= seconds_since(start);
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 double percentile(const std::vector<double>& sorted, double share) {

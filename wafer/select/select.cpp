@@ -11,7 +11,7 @@
 #include "wafer/op/loss.h"
 #include "wafer/runtime/compile_cache.h"
 #include "wafer/runtime/registry.h"
-#include "wafer/select/runner.h"
+#include "wafer/select/gauge.h"
 #include "wafer/select/try_kernels.h"
 
 namespace wafer::select {
@@ -101,9 +101,9 @@ Candidate consider(const std::shared_ptr<Device>& device, int threads, Precision
 }
 
 // A candidate that is measured, part by part, on the threads that are set where it is made.
-class Trial {
+class Verification {
  public:
-  Trial(const Graph& graph, Candidate& candidate)
+  Verification(const Graph& graph, Candidate& candidate)
       : candidate_(candidate),
         threads_(thread_count()),
         artifact_(compile_cached(*candidate.device, graph, {.threads = threads_})),
@@ -154,13 +154,13 @@ class Trial {
 
 // Measures all candidates in turns, so that what slows the machine down for a while meets them all,
 // and those longer that it met too often.
-void measure_all(std::vector<Trial>& trials) {
+void measure_all(std::vector<Verification>& verifications) {
   constexpr int least = 6, most = 16;
   for (int round = 0; round < most; ++round) {
-    for (Trial& trial : trials)
-      if (round < least || !trial.enough()) trial.take_part();
+    for (Verification& verification : verifications)
+      if (round < least || !verification.enough()) verification.take_part();
   }
-  for (Trial& trial : trials) trial.finish();
+  for (Verification& verification : verifications) verification.finish();
 }
 
 // Lower is better.
@@ -240,14 +240,14 @@ Choice best_for(const Graph& graph, const Options& options) {
     }
   }
   if (options.verify) {
-    std::vector<Trial> trials;
+    std::vector<Verification> verifications;
     for (size_t i = 0; i < programs.size(); ++i) {
       Candidate& candidate = choice.candidates[i];
       if (!candidate.prediction) continue;
       ThreadScope scope(candidate.threads > 0 ? candidate.threads : thread_count());
-      trials.emplace_back(programs[i], candidate);
+      verifications.emplace_back(programs[i], candidate);
     }
-    measure_all(trials);
+    measure_all(verifications);
   }
   std::stable_sort(
       choice.candidates.begin(), choice.candidates.end(),

@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "wafer/base/log.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/layout.h"
 #include "wafer/op/op.h"
 #include "wafer/runtime/compile_cache.h"
+#include "wafer/select/calibration_graphs.h"
+#include "wafer/select/gauge.h"
 #include "wafer/select/predict.h"
-#include "wafer/select/runner.h"
+#include "wafer/select/traffic.h"
 
 namespace wafer::select {
 
@@ -57,8 +60,9 @@ class Trial {
         gauge_(device, calibration.threads, calibration.gauge_seconds, patience) {}
 
   void observe(const Artifact& artifact) {
-    for (const StepInfo& step : artifact.steps) {
-      if (step.node) consider(*step.node);
+    std::vector<Traffic> traffic = traffic_of(artifact);
+    for (size_t i = 0; i < artifact.steps.size(); ++i) {
+      if (artifact.steps[i].node) consider(*artifact.steps[i].node, traffic[i].distance());
     }
   }
 
@@ -66,7 +70,8 @@ class Trial {
   Calibration take() { return std::move(calibration_); }
 
  private:
-  void consider(const Node& node) {
+  // `reuse`: bytes that the graph touches before the node finds its operands again.
+  void consider(const Node& node, double reuse) {
     // A group's graph is one kernel, not steps.
     if (!node.is(op::fused)) {
       for (const auto& graph : node.subgraphs)
@@ -85,21 +90,36 @@ class Trial {
       ++step;
     if (step == artifact->steps.size()) return;  // decomposed: its parts are steps of their own
     Runner runner(device_, artifact);
+    auto [others, touched] = others_touching(reuse);
     double seconds = 0;
-    gauge_.settle([&] { seconds = step_times(runner, 0.02, 5)[step]; });
-    const Node& tried = *artifact->steps[step].node;
-    double ideal =
-        node.is(op::scan)
-            ? ideal_scan_seconds(device_, node, calibration_)
-            : calibration_.ideal_seconds(
-                  work, memory_seconds(calibration_, work, traffic_of(tried, artifact->memory)));
+    gauge_.settle([&] { seconds = step_times(runner, 0.02, 5, others)[step]; });
+    double ideal = node.is(op::scan)
+                       ? ideal_scan_seconds(device_, node, calibration_)
+                       : calibration_.ideal_seconds(
+                             work, work.bytes / calibration_.bandwidth_at(work.bytes + touched));
     calibration_.samples.push_back({work.kind, work.size, std::max(seconds, 1e-9) / ideal});
     ++count_;
+  }
+
+  // What stands for the other steps of the graph between two runs of a node: it takes from the
+  // caches what they would. And how many bytes that are, a power of two near `bytes`.
+  std::pair<std::function<void()>, double> others_touching(double bytes) {
+    constexpr double least = 1 << 20, most = 1 << 26;
+    if (bytes < least) return {{}, 0};
+    double touched = std::exp2(std::round(std::log2(std::min(bytes, most))));
+    auto& runner = streams_[touched];
+    if (!runner) {
+      runner = std::make_unique<Runner>(
+          device_, device_.target().compile(stream_graph(static_cast<int64_t>(touched) / 8),
+                                            {.threads = calibration_.threads}));
+    }
+    return {[stream = runner.get()] { stream->run(); }, touched};
   }
 
   Device& device_;
   Calibration calibration_;
   Gauge gauge_;
+  std::map<double, std::unique_ptr<Runner>> streams_;  // by bytes
   int count_ = 0;
 };
 }  // namespace
