@@ -44,17 +44,21 @@ void require_dtype(bool ok, const char* op, const Tensor& x, const char* expecte
   if (!ok) throw UserError(op, "wrong dtype", {.got = str(x.type()), .expected = expected});
 }
 
-bool is_constant_value(const Tensor& x, double value) {
+std::optional<double> constant_value(const Tensor& x) {
   const Node* node = &x.node();
   while (node->is(op::broadcast_to) || node->is(op::reshape)) node = &node->inputs[0].node();
   auto bytes = small_constant(*node, 8);
   if (!bytes || node->outputs[0].elements() != 1 || node->outputs[0].dtype > DType::boolean)
-    return false;
+    return std::nullopt;
   return visit(node->outputs[0].dtype, [&]<class T>(std::type_identity<T>) {
     T element;
     std::memcpy(&element, bytes->data(), sizeof element);
-    return static_cast<double>(element) == value;
+    return static_cast<double>(element);
   });
+}
+
+bool is_constant_value(const Tensor& x, double value) {
+  return constant_value(x) == value;
 }
 
 }  // namespace wafer

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,9 @@ double bytes_touched(const Node& node);
 // A UserError naming op, wrong dtype and what is expected unless `ok`.
 void require_dtype(bool ok, const char* op, const Tensor& x, const char* expected);
 
-// True when the value is a scalar constant (through broadcasts and reshapes) equal to `value`.
+// The number that a scalar constant (through broadcasts and reshapes) holds; nothing for others.
+std::optional<double> constant_value(const Tensor& x);
+// Whether that is `value`.
 bool is_constant_value(const Tensor& x, double value);
 
 }  // namespace wafer

@@ -22,6 +22,7 @@ struct Parts {
   const Node* contraction = nullptr;
   Tensor a, b, bias, residual;
   bool relu = false;
+  double limit = HUGE_VAL;
 };
 
 int bias_axis(const Node& contraction) {
@@ -45,6 +46,12 @@ Tensor bias_behind(const Tensor& value, const Type& result, int axis) {
     at = from;
   }
   return at.dtype() == result.dtype || at.dtype() == DType::f32 ? at : Tensor();
+}
+
+Tensor constant(DType dtype, double value) {
+  return visit(dtype, [&]<class T>(std::type_identity<T>) {
+    return Tensor::from_values<T>({static_cast<T>(value)}, Shape{});
+  });
 }
 
 Tensor typed(const Tensor& value, const Type& type) {
@@ -73,6 +80,11 @@ Tensor assemble(const Parts& parts) {
   }
   if (parts.residual) y = typed(make(op::add, {y, placeholder(parts.residual)}), type);
   if (parts.relu) y = typed(make(op::relu, {y}), type);
+  if (parts.limit < HUGE_VAL) {
+    Tensor limit =
+        make(op::broadcast_to, {constant(type.dtype, parts.limit)}, ShapeAttrs{type.shape});
+    y = typed(make(op::minimum, {y, typed(limit, type)}), type);
+  }
   group.outputs = {y};
   std::vector<Tensor> outputs =
       fuse(std::make_shared<const Graph>(std::move(group)), std::move(arguments));
@@ -89,12 +101,8 @@ class Joining {
   }
 
   std::optional<std::vector<Tensor>> operator()(const Node& node, const std::vector<Tensor>& in) {
-    if (node.is(op::relu)) {
-      auto parts = open(node.inputs[0], in[0]);
-      if (!parts || parts->relu) return std::nullopt;
-      parts->relu = true;
-      return {{close(*parts, in[0])}};
-    }
+    if (node.is(op::relu) || node.is(op::maximum) || node.is(op::minimum))
+      return activation(node, in);
     if (!node.is(op::add)) return std::nullopt;
     for (size_t i = 0; i < 2; ++i) {
       auto parts = open(node.inputs[i], in[i]);
@@ -120,6 +128,23 @@ class Joining {
   }
 
  private:
+  // ReLU, also as the larger of a value and zero, and then its limit.
+  std::optional<std::vector<Tensor>> activation(const Node& node,
+                                                const std::vector<Tensor>& in) const {
+    std::optional<double> bound = node.is(op::relu) ? 0 : constant_value(in[1]);
+    if (!bound) return std::nullopt;
+    auto parts = open(node.inputs[0], in[0]);
+    if (!parts || parts->limit < HUGE_VAL) return std::nullopt;
+    if (node.is(op::minimum)) {
+      if (!parts->relu || !(*bound > 0)) return std::nullopt;
+      parts->limit = *bound;
+    } else {
+      if (parts->relu || *bound != 0) return std::nullopt;
+      parts->relu = true;
+    }
+    return {{close(*parts, in[0])}};
+  }
+
   bool used_once(const Tensor& original) const {
     auto found = uses_.find(key(original));
     return found != uses_.end() && found->second == 1;
@@ -145,14 +170,14 @@ class Joining {
                                    contraction_group(*node)->contraction->is(op::matmul));
       if (!product) return std::nullopt;
     }
-    if (is_contraction(*node)) return Parts{node, node->inputs[0], node->inputs[1], {}, {}, false};
+    if (is_contraction(*node)) return Parts{node, node->inputs[0], node->inputs[1], {}, {}};
     auto group = contraction_group(*node);
     if (!group) return std::nullopt;
     auto input = [&](int index) {
       return index < 0 ? Tensor() : node->inputs[static_cast<size_t>(index)];
     };
-    return Parts{group->contraction, node->inputs[0],        node->inputs[1],
-                 input(group->bias), input(group->residual), group->relu};
+    return Parts{group->contraction,     node->inputs[0], node->inputs[1], input(group->bias),
+                 input(group->residual), group->relu,     group->limit};
   }
 
   // The node of the parts, in the shape that `now` had.
@@ -169,6 +194,12 @@ std::optional<ContractionGroup> contraction_group(const Node& node) {
   if (!node.is(op::fused)) return std::nullopt;
   const Node* at = &node.subgraphs[0]->outputs[0].node();
   ContractionGroup group{};
+  if (at->is(op::minimum)) {
+    auto limit = constant_value(at->inputs[1]);
+    if (!limit || !at->inputs[0].node().is(op::relu)) return std::nullopt;
+    group.limit = *limit;
+    at = &at->inputs[0].node();
+  }
   if (at->is(op::relu)) {
     group.relu = true;
     at = &at->inputs[0].node();

@@ -87,7 +87,7 @@ Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelC
 
 Step make_contraction_group(const Node& node, const ContractionGroup& group,
                             KernelContext& context) {
-  Epilogue epilogue{group.bias, group.residual, group.relu};
+  Epilogue epilogue{group.bias, group.residual, group.relu, group.limit};
   if (group.bias >= 0) {
     epilogue.wide_bias = node.inputs[static_cast<size_t>(group.bias)].dtype() == DType::f32;
   }

@@ -1,4 +1,5 @@
 #pragma once
+#include <cmath>
 #include <vector>
 
 #include "wafer/ir/type.h"
@@ -14,7 +15,8 @@ struct Epilogue {
   int bias = -1;      // [output channels] of a convolution, [columns] of a product; dtype of y
   int residual = -1;  // a value of the result's type
   bool relu = false;
-  bool wide_bias = false;  // the bias is f32, whatever y is
+  double limit = HUGE_VAL;  // of ReLU
+  bool wide_bias = false;   // the bias is f32, whatever y is
 
   bool empty() const { return bias < 0 && residual < 0 && !relu; }
 };

@@ -20,6 +20,7 @@ void apply_typed(const Epilogue& epilogue, const Type& y, int bias_axis, const S
   }
   const T* residual =
       epilogue.residual < 0 ? nullptr : args.input<T>(static_cast<size_t>(epilogue.residual));
+  auto limit = static_cast<Wide>(epilogue.limit);
   int64_t channels = y.shape.size(bias_axis);
   int64_t stride = y.strides()[static_cast<size_t>(bias_axis)];
   parallel_for(y.elements(), 1 << 14, [&](int64_t begin, int64_t end) {
@@ -28,6 +29,7 @@ void apply_typed(const Epilogue& epilogue, const Type& y, int bias_axis, const S
       if (!bias.empty()) value += bias[static_cast<size_t>(i / stride % channels)];
       if (residual != nullptr) value += static_cast<Wide>(residual[i]);
       if (epilogue.relu && value < Wide(0)) value = Wide(0);
+      if (value > limit) value = limit;  // NaN stays
       result[i] = static_cast<T>(value);
     }
   });

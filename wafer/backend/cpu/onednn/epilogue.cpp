@@ -1,5 +1,6 @@
 #include "wafer/backend/cpu/onednn/epilogue.h"
 
+#include <cmath>
 #include <limits>
 
 namespace wafer::cpu::onednn {
@@ -8,6 +9,11 @@ dnnl::primitive_attr with_epilogue(const Epilogue& epilogue, const dnnl::memory:
   dnnl::primitive_attr attributes = own_scratchpad();
   dnnl::post_ops operations;
   if (epilogue.residual >= 0) operations.append_binary(dnnl::algorithm::binary_add, result);
+  if (epilogue.limit < HUGE_VAL) {
+    // Here NaN becomes -infinity, which the next operation turns into NaN again.
+    operations.append_eltwise(dnnl::algorithm::eltwise_clip, -HUGE_VALF,
+                              static_cast<float>(epilogue.limit));
+  }
   if (epilogue.relu) {
     // With a slope of zero oneDNN computes max(x, 0), which turns NaN into 0 and would hide a
     // diverged model. The least slope there is takes its other path, which selects by x > 0, and
