@@ -1,5 +1,8 @@
 #include "wafer/backend/cuda/device.h"
 
+#include <functional>
+#include <map>
+
 #include "tests/backend_cuda/fixture.h"
 #include "tests/op/run.h"
 #include "tests/text.h"
@@ -158,7 +161,7 @@ TEST_F(Cuda, AnObserverSeesEachStepWithItsTimeAndValues) {
   };
   execute(*device, *artifact, inputs, &observer);
   EXPECT_EQ(seen, artifact->steps.size());
-  EXPECT_EQ(artifact->steps[0].kernel, "cuda:matmul");
+  EXPECT_EQ(artifact->steps[0].kernel, "cuda:cublasLt");
 }
 
 TEST_F(Cuda, ErrorsNameTheNode) {
@@ -205,12 +208,15 @@ TEST_F(Cuda, CompiledKernelsAreKeptInTheCacheFolder) {
   EXPECT_EQ(stub().count("compile"), 0u);
 }
 
-// The cases of every op, in one graph for each op: the printed CUDA C++ computes what the reference
-// does. Each case in one of its dtypes.
-TEST_F(Cuda, EveryOpComputesAsTheReference) {
+// Runs the cases of ops, in one graph for each op: the device computes what the reference does.
+// Each case in one of its dtypes, another for each `turn`.
+void compare_with_reference(const std::shared_ptr<Device>& device,
+                            const std::function<bool(const std::string&)>& wanted, size_t turn) {
   std::map<std::string, std::vector<const op_tests::OpCase*>> by_op;
-  for (const auto& each : op_tests::all_cases()) by_op[each.op].push_back(&each);
-  size_t turn = 0;
+  for (const auto& each : op_tests::all_cases()) {
+    if (wanted(each.op)) by_op[each.op].push_back(&each);
+  }
+  ASSERT_FALSE(by_op.empty());
   for (const auto& [op, cases] : by_op) {
     std::vector<Tensor> inputs, expected;
     std::vector<const op_tests::OpCase*> owner;
@@ -236,6 +242,41 @@ TEST_F(Cuda, EveryOpComputesAsTheReference) {
           << op << " '" << owner[i]->name << "'";
     }
   }
+}
+
+TEST_F(Cuda, EveryOpComputesAsTheReference) {
+  start({}, true, false);
+  compare_with_reference(
+      device, [](const std::string&) { return true; }, 0);
+  EXPECT_EQ(stub().count("multiply"), 0u);
+}
+
+// Products and what is made of them, by cuBLASLt, in each dtype of each case.
+TEST_F(Cuda, TheLibrarysProductsComputeAsTheReference) {
+  for (size_t turn = 0; turn < 4; ++turn) {
+    compare_with_reference(
+        device,
+        [](const std::string& op) {
+          return op == "matmul" || op == "conv" || op == "conv_input_gradient";
+        },
+        turn);
+  }
+  EXPECT_GT(stub().count("multiply"), 20u);
+}
+
+TEST_F(Cuda, WhatTheLibraryDoesNotKnowOurKernelsCompute) {
+  stub().blas_knows_products = false;
+  Tensor x = make_input({DType::f32, Shape{16, 16}}, "x");
+  auto artifact = device->target().compile(Graph{{x}, {matmul(x, x)}, {}}, {});
+  EXPECT_EQ(artifact->steps[0].kernel, "cuda:matmul");
+  std::vector<std::shared_ptr<Storage>> inputs = {upload(std::vector<float>(256, 1))};
+  EXPECT_EQ(download(*execute(*device, *artifact, inputs)[0]), std::vector<float>(256, 16));
+}
+
+TEST_F(Cuda, TheLibrarysWorkspaceIsPartOfThePlan) {
+  Tensor x = make_input({DType::f32, Shape{16, 16}}, "x");
+  auto artifact = device->target().compile(Graph{{x}, {matmul(x, x)}, {}}, {});
+  EXPECT_EQ(artifact->memory.library, cuda::Context::workspace_bytes / 2);
 }
 
 }  // namespace

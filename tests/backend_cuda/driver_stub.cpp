@@ -40,6 +40,26 @@ static inline unsigned short wf_half_bits(float f) {
 }
 )";
 
+// The host's compiler, with options that a precompiled header and what includes it share.
+const std::string host_compiler = str(WAFER_CXX, " -std=c++17 -w -O0 -ffp-contract=off -fPIC ");
+
+void run(const std::string& command, const std::string& source) {
+  if (std::system(command.c_str()) != 0)
+    throw InternalError("the printed CUDA C++ does not compile on the host:\n" + source);
+}
+
+// The emulation as a header, compiled once for all modules: it takes most of a module's time.
+const std::string& emulation_header() {
+  static TemporaryFolder folder;
+  static const std::string header = [] {
+    std::string path = (folder / "emulation.h").string();
+    std::ofstream(path) << emulation;
+    run(str(host_compiler, "-x c++-header ", path, " -o ", path, ".gch"), emulation);
+    return path;
+  }();
+  return header;
+}
+
 void replace(std::string& text, const std::string& from, const std::string& to) {
   size_t at = text.find(from);
   if (at == std::string::npos) throw InternalError("the CUDA prelude no longer holds " + from);
@@ -87,6 +107,7 @@ std::vector<std::string> DriverStub::leaks() const {
   add("executable graphs", executables.size());
   add("programs", programs.size());
   add("contexts", static_cast<size_t>(contexts));
+  add("objects of cuBLASLt", static_cast<size_t>(blas_objects));
   return result;
 }
 
@@ -179,12 +200,11 @@ uintptr_t DriverStub::load(const std::string& source) {
     replace(text, R"(asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));)", "x = wf_half(bits);");
     replace(text, R"(asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));)",
             "bits = wf_half_bits(x);");
-    std::ofstream(folder / "module.cpp") << emulation << text;
+    std::ofstream(folder / "module.cpp") << text;
     std::string library = (folder / "module.so").string();
-    std::string command = str(WAFER_CXX, " -std=c++17 -w -O1 -ffp-contract=off -shared -fPIC -o ",
-                              library, " ", (folder / "module.cpp").string());
-    if (std::system(command.c_str()) != 0)
-      throw InternalError("the printed CUDA C++ does not compile on the host:\n" + source);
+    run(str(host_compiler, "-shared -include ", emulation_header(), " -o ", library, " ",
+            (folder / "module.cpp").string()),
+        source);
     module.library = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!module.library) throw InternalError(::dlerror());
   }

@@ -26,6 +26,8 @@ class DriverStub {
 
   const cuda::Driver& driver() const;
   const cuda::Compiler& compiler() const;
+  // cuBLASLt: multiplies on the host as it was described, element by element.
+  const cuda::Blas& blas() const;
 
   bool run_kernels = true;
   size_t memory_bytes = size_t{1} << 30;
@@ -108,7 +110,8 @@ class DriverStub {
   std::map<uintptr_t, Function> functions;
   std::map<uintptr_t, std::shared_ptr<Graph>> graphs, executables;
   std::map<uintptr_t, std::string> programs, compiled;
-  int contexts = 0;
+  int contexts = 0, blas_objects = 0;
+  bool blas_knows_products = true;  // else it finds no algorithm
   Clock host;
   std::vector<Past> past;
 

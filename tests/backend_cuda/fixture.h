@@ -15,13 +15,15 @@ class StubbedDevice : public ::testing::Test {
  protected:
   void SetUp() override { start({}); }
 
-  void start(cuda::ContextOptions options, bool run_kernels = true) {
+  // `blas`: with cuBLASLt, else products are our own kernels.
+  void start(cuda::ContextOptions options, bool run_kernels = true, bool blas = true) {
     device.reset();
     context.reset();
     ::setenv("WAFER_CACHE", cache.path().c_str(), 1);
     DriverStub& stub = DriverStub::fresh();
     stub.run_kernels = run_kernels;
-    context = std::make_unique<cuda::Context>(stub.driver(), stub.compiler(), 0, options);
+    context = std::make_unique<cuda::Context>(stub.driver(), stub.compiler(),
+                                              blas ? &stub.blas() : nullptr, 0, options);
     device = std::make_shared<cuda::CudaDevice>("cuda:0", *context);
   }
 

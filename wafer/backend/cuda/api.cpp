@@ -86,6 +86,25 @@ Compiler compiler_of(Loader& loader) {
   return c;
 }
 
+Blas blas_of(Loader& loader) {
+  Blas b{};
+  loader.get(b.error_text, "cublasLtGetStatusString");
+  loader.get(b.create, "cublasLtCreate");
+  loader.get(b.destroy, "cublasLtDestroy");
+  loader.get(b.create_product, "cublasLtMatmulDescCreate");
+  loader.get(b.destroy_product, "cublasLtMatmulDescDestroy");
+  loader.get(b.set_product, "cublasLtMatmulDescSetAttribute");
+  loader.get(b.create_layout, "cublasLtMatrixLayoutCreate");
+  loader.get(b.destroy_layout, "cublasLtMatrixLayoutDestroy");
+  loader.get(b.set_layout, "cublasLtMatrixLayoutSetAttribute");
+  loader.get(b.create_preference, "cublasLtMatmulPreferenceCreate");
+  loader.get(b.destroy_preference, "cublasLtMatmulPreferenceDestroy");
+  loader.get(b.set_preference, "cublasLtMatmulPreferenceSetAttribute");
+  loader.get(b.choose, "cublasLtMatmulAlgoGetHeuristic");
+  loader.get(b.multiply, "cublasLtMatmul");
+  return b;
+}
+
 // The first of these libraries that opens. Names are searched where the plug-in's run path points
 // to, too: the toolkit that it was built with.
 void* open_any(std::initializer_list<const char*> names) {
@@ -131,6 +150,27 @@ const Compiler* load_compiler(std::string& reason) {
       return nullptr;
     }
     return &compiler;
+  }();
+  reason = why;
+  return loaded;
+}
+
+const Blas* load_blas(std::string& reason) {
+  static std::string why;
+  static const Blas* loaded = []() -> const Blas* {
+    Loader loader{open_any({"libcublasLt.so.13", "libcublasLt.so.12",
+                            "/usr/local/cuda/lib64/libcublasLt.so"}),
+                  ""};
+    if (!loader.library) {
+      why = "cuBLASLt is not here (libcublasLt.so.13 or .12 of the CUDA toolkit)";
+      return nullptr;
+    }
+    static const Blas blas = blas_of(loader);
+    if (!loader.missing.empty()) {
+      why = "cuBLASLt is older than CUDA 12: it has no " + loader.missing;
+      return nullptr;
+    }
+    return &blas;
   }();
   reason = why;
   return loaded;

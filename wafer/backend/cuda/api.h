@@ -1,12 +1,13 @@
 #pragma once
+#include <cublasLt.h>
 #include <cuda.h>
 #include <nvrtc.h>
 
 #include <string>
 
-// The functions of CUDA's driver and of its run-time compiler that this backend calls, as tables
-// that a test may fill with functions of its own. The libraries are opened when somebody first asks
-// for a device; nothing links against them.
+// The functions of CUDA's driver, of its run-time compiler and of cuBLASLt that this backend calls,
+// as tables that a test may fill with functions of its own. The libraries are opened when somebody
+// first asks for a device; nothing links against them.
 namespace wafer::cuda {
 
 struct Driver {
@@ -70,9 +71,27 @@ struct Compiler {
   decltype(&::nvrtcGetPTX) ptx;
 };
 
-// The functions of libcuda.so.1 and of libnvrtc, or null with the reason.
+struct Blas {
+  decltype(&::cublasLtGetStatusString) error_text;
+  decltype(&::cublasLtCreate) create;
+  decltype(&::cublasLtDestroy) destroy;
+  decltype(&::cublasLtMatmulDescCreate) create_product;
+  decltype(&::cublasLtMatmulDescDestroy) destroy_product;
+  decltype(&::cublasLtMatmulDescSetAttribute) set_product;
+  decltype(&::cublasLtMatrixLayoutCreate) create_layout;
+  decltype(&::cublasLtMatrixLayoutDestroy) destroy_layout;
+  decltype(&::cublasLtMatrixLayoutSetAttribute) set_layout;
+  decltype(&::cublasLtMatmulPreferenceCreate) create_preference;
+  decltype(&::cublasLtMatmulPreferenceDestroy) destroy_preference;
+  decltype(&::cublasLtMatmulPreferenceSetAttribute) set_preference;
+  decltype(&::cublasLtMatmulAlgoGetHeuristic) choose;
+  decltype(&::cublasLtMatmul) multiply;
+};
+
+// The functions of libcuda.so.1, of libnvrtc and of libcublasLt, or null with the reason.
 const Driver* load_driver(std::string& reason);
 const Compiler* load_compiler(std::string& reason);
+const Blas* load_blas(std::string& reason);
 
 // "out of memory (CUDA_ERROR_OUT_OF_MEMORY)".
 std::string result_text(const Driver& driver, CUresult result);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "wafer/backend/cuda/captured_run.h"
+#include "wafer/backend/cuda/product.h"
 #include "wafer/base/error.h"
 #include "wafer/base/strings.h"
 #include "wafer/kernel/device/binary_cache.h"
@@ -36,9 +37,9 @@ class CudaStorage : public Storage {
   const Context& context_;
 };
 
-Context::Context(const Driver& driver, const Compiler& compiler, CUdevice device,
+Context::Context(const Driver& driver, const Compiler& compiler, const Blas* blas, CUdevice device,
                  ContextOptions options)
-    : driver_(driver), compiler_(compiler), device_(device), options_(options) {
+    : driver_(driver), compiler_(compiler), blas_(blas), device_(device), options_(options) {
   auto number = [&](CUdevice_attribute attribute) {
     int value = 0;
     check(driver_, driver_.device_attribute(&value, attribute, device), "asking for the device");
@@ -101,6 +102,8 @@ Context::~Context() {
   for (Mark& mark : marks_) driver_.destroy_event(mark.event);
   driver_.destroy_event(step_begin_);
   driver_.destroy_event(step_end_);
+  if (blas_handle_) blas_->destroy(blas_handle_);
+  if (workspace_) pool_->give_back(workspace_, work_);
   pool_->give_back(any_, work_);
   pool_.reset();
   driver_.destroy_stream(compute_);
@@ -346,6 +349,32 @@ void Context::launch(const kernel::CompiledKernel& kernel, std::span<const void*
                        static_cast<unsigned>(blocks), 1, 1, threads_of_block, 1, 1, 0, compute_,
                        arguments.data(), nullptr),
         what);
+  worked(what);
+}
+
+std::shared_ptr<const kernel::LibraryProduct> Context::library_product(
+    const kernel::ProductProblem& problem) const {
+  if (!blas_) return nullptr;
+  {
+    std::lock_guard lock(blas_mutex_);
+    enter();
+    if (!blas_handle_) check_blas(blas_->create(&blas_handle_), "starting cuBLASLt");
+    if (workspace_ == 0) workspace_ = pool_->allocate(workspace_bytes, work_);
+    if (workspace_ == 0) return nullptr;  // our own kernels need none
+  }
+  return BlasProduct::make(*this, problem);
+}
+
+void Context::check_blas(cublasStatus_t status, const std::string& what) const {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw InternalError(str("cuBLASLt: ", what, ": ", blas_->error_text(status)));
+}
+
+void Context::enqueue(const std::string& what,
+                      const std::function<void(CUstream stream, void* workspace)>& call) const {
+  std::lock_guard lock(enqueue_);
+  enter();
+  call(compute_, reinterpret_cast<void*>(workspace_));
   worked(what);
 }
 

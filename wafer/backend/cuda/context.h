@@ -53,7 +53,9 @@ struct ContextOptions {
 // compute stream waits for it. Work is numbered, so that memory's last use is known.
 class Context : public kernel::Queue {
  public:
-  Context(const Driver& driver, const Compiler& compiler, CUdevice device, ContextOptions options);
+  // `blas` may be null: then products are our own kernels.
+  Context(const Driver& driver, const Compiler& compiler, const Blas* blas, CUdevice device,
+          ContextOptions options);
   // Storages, kernels and graphs are gone before.
   ~Context() override;
   Context(const Context&) = delete;
@@ -84,7 +86,19 @@ class Context : public kernel::Queue {
               const Storage* parameters, int64_t items, int64_t grain,
               const std::string& what) const override;
 
+  std::shared_ptr<const kernel::LibraryProduct> library_product(
+      const kernel::ProductProblem& problem) const override;
+
   const Driver& driver() const { return driver_; }
+  const Blas* blas() const { return blas_; }
+  cublasLtHandle_t blas_handle() const { return blas_handle_; }
+  // InternalError with `what` was being done, unless the call succeeded.
+  void check_blas(cublasStatus_t status, const std::string& what) const;
+  // Memory that libraries work in, one call at a time.
+  static constexpr size_t workspace_bytes = size_t{32} << 20;
+  // Calls a library that puts work on the compute stream, which may use the workspace.
+  void enqueue(const std::string& what,
+               const std::function<void(CUstream stream, void* workspace)>& call) const;
   const ContextOptions& options() const { return options_; }
   // What `enqueue` puts on the compute stream, as a graph that can be launched again, or null where
   // it threw NotCapturable. Nothing runs. Other threads' work waits meanwhile.
@@ -115,6 +129,7 @@ class Context : public kernel::Queue {
 
   const Driver& driver_;
   const Compiler& compiler_;
+  const Blas* blas_;
   CUdevice device_;
   ContextOptions options_;
   kernel::Capabilities capabilities_;
@@ -123,6 +138,10 @@ class Context : public kernel::Queue {
   CUstream compute_ = nullptr, copies_ = nullptr;
   std::unique_ptr<MemoryPool> pool_;
   CUdeviceptr any_ = 0;
+  // Made when a product is first asked for.
+  mutable std::mutex blas_mutex_;
+  mutable cublasLtHandle_t blas_handle_ = nullptr;
+  mutable CUdeviceptr workspace_ = 0;
 
   // Held while something is enqueued, and by a capture from its beginning to its end.
   mutable std::recursive_mutex enqueue_;

@@ -3,6 +3,7 @@
 #include "wafer/backend/cuda/device.h"
 #include "wafer/base/env.h"
 #include "wafer/base/error.h"
+#include "wafer/base/log.h"
 
 // The plug-in libwafer_cuda.so: what it gives to libwafer.
 namespace wafer::cuda {
@@ -26,13 +27,16 @@ Backend find_backend() {
     }
     const Compiler* compiler = load_compiler(backend.absent_reason);
     if (!compiler) return backend;
+    std::string without_blas;
+    const Blas* blas = load_blas(without_blas);
+    if (!blas) log(LogLevel::info, "cuda: products are our own kernels: " + without_blas);
     ContextOptions options{.chunked = true, .check = environment("WAFER_CUDA_CHECK").has_value()};
     for (int i = 0; i < count; ++i) {
       CUdevice device = 0;
       check(*driver, driver->device(&device, i), "asking for a device");
       // Never destroyed, see QueueDevice; the list keeps them in reach.
       static auto* contexts = new std::vector<Context*>();
-      contexts->push_back(new Context(*driver, *compiler, device, options));
+      contexts->push_back(new Context(*driver, *compiler, blas, device, options));
       backend.devices.push_back(
           std::make_shared<CudaDevice>(str("cuda:", backend.devices.size()), *contexts->back()));
     }

@@ -1,4 +1,6 @@
 #pragma once
+#include <optional>
+
 #include "wafer/kernel/device/session.h"
 
 namespace wafer::kernel {
@@ -20,8 +22,12 @@ constexpr int64_t padded_to_lanes(int64_t n) {
   return (n + gemm_lanes - 1) / gemm_lanes * gemm_lanes;
 }
 
-// A launch on (A, B, C).
-Launch make_gemm(const Node& node, const KernelContext& context, const Gemm& gemm);
+// A launch on (A, B, C): the vendor's library, where there is one that takes this, or our kernel.
+Launch make_gemm(const Node& node, KernelContext& context, const Gemm& gemm);
+
+// A launch on (a, b, y) that the vendor's library computes, or nothing.
+std::optional<Launch> make_library_product(const Node& node, KernelContext& context,
+                                           const ProductProblem& problem);
 
 // Copies batches of matrices, read through any strides, to rows that are padded with zeros and
 // converted: B of a Gemm. A launch on (from, to).

@@ -1,5 +1,8 @@
 #include "wafer/op/matmul.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "wafer/kernel/device/gemm.h"
 #include "wafer/op/op.h"
 
@@ -110,9 +113,54 @@ WF_KERNEL pack(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
 }
 )";
 constexpr int64_t tile_rows = 6;
+
+// A Gemm in the words of a library; nothing where it adds up several terms, or steps from batch to
+// batch in two ways.
+std::optional<ProductProblem> library_problem(const Gemm& g) {
+  if (g.terms != 1 || g.accumulate || g.a != g.c || computed_in(g.c) != g.c) return std::nullopt;
+  if (g.outer > 1 && g.inner > 1) return std::nullopt;
+  bool transposed = g.a_column != 1;
+  if (transposed && g.a_row != 1) return std::nullopt;
+  bool outer = g.outer > 1;
+  // Convolutions begin at any of their images.
+  auto bytes = static_cast<int64_t>(byte_size(g.c, 1));
+  int64_t alignment = std::gcd(std::gcd(int64_t{16}, g.a_outer * bytes),
+                               std::gcd(g.b_outer * bytes, g.c_outer * bytes));
+  return ProductProblem{.dtype = g.c,
+                        .m = g.m,
+                        .n = g.n,
+                        .k = g.k,
+                        .batches = g.outer * g.inner,
+                        .transpose_a = transposed,
+                        .a_row = transposed ? g.a_column : g.a_row,
+                        .b_row = g.b_row,
+                        .y_row = g.c_row,
+                        .a_batch = outer ? g.a_outer : g.a_inner,
+                        .b_batch = outer ? g.b_outer : g.b_inner,
+                        .y_batch = outer ? g.c_outer : g.c_inner,
+                        .alignment = alignment};
+}
 }  // namespace
 
-Launch make_gemm(const Node& node, const KernelContext& context, const Gemm& g) {
+std::optional<Launch> make_library_product(const Node& node, KernelContext& context,
+                                           const ProductProblem& problem) {
+  const Queue& queue = session_of(context).queue();
+  if (!is_floating(problem.dtype) || problem.m * problem.n * problem.k * problem.batches == 0)
+    return std::nullopt;
+  auto product = queue.library_product(problem);
+  if (!product) return std::nullopt;
+  context.library_bytes = std::max(context.library_bytes, product->workspace_bytes());
+  Launch launch;
+  launch.product = std::move(product);
+  launch.queue = &queue;
+  launch.what = describe(node);
+  return launch;
+}
+
+Launch make_gemm(const Node& node, KernelContext& context, const Gemm& g) {
+  if (auto problem = library_problem(g)) {
+    if (auto launch = make_library_product(node, context, *problem)) return *launch;
+  }
   bool f64 = computed_in(g.c) == DType::f64, real = is_floating(g.c);
   int64_t lanes = f64 ? 4 : gemm_lanes, padded = (g.n + lanes - 1) / lanes * lanes;
   int64_t across = (padded + 2 * lanes - 1) / (2 * lanes), down = (g.m + tile_rows - 1) / tile_rows;
@@ -155,6 +203,26 @@ WAFER_KERNEL(matmul) {
   int64_t m = y.shape.size(-2), n = y.shape.size(-1);
   int64_t k = a.shape.size(transpose_a ? -2 : -1);
   int64_t batches = m * n == 0 ? 0 : y.elements() / (m * n);
+  if (a.dtype == y.dtype && b.dtype == y.dtype) {
+    auto product = make_library_product(node, context,
+                                        {.dtype = y.dtype,
+                                         .m = m,
+                                         .n = n,
+                                         .k = k,
+                                         .batches = batches,
+                                         .transpose_a = transpose_a,
+                                         .transpose_b = transpose_b,
+                                         .a_row = transpose_a ? m : k,
+                                         .b_row = transpose_b ? k : n,
+                                         .y_row = n,
+                                         .a_batch = m * k,
+                                         .b_batch = k * n,
+                                         .y_batch = m * n});
+    if (product) {
+      context.kernel = product->product->name();
+      return [product](const StepArgs& args) { (*product)({args.in[0], args.in[1], args.out[0]}); };
+    }
+  }
   DType computed = computed_in(y.dtype);
   bool packed = transpose_b || b.dtype != computed || n % gemm_lanes != 0;
   int64_t columns = packed ? padded_to_lanes(n) : n;

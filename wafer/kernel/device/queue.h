@@ -33,6 +33,29 @@ class CompiledKernel {
   virtual ~CompiledKernel() = default;
 };
 
+// Products of matrices y = a b, `batches` of them. Each matrix lies row by row; `a_row` is the
+// distance of its rows, `a_batch` that of two matrices (0: the same for all), in elements.
+struct ProductProblem {
+  DType dtype = DType::f32;  // of all three; f16 and bf16 are added up in f32
+  int64_t m = 0, n = 0, k = 0, batches = 1;
+  bool transpose_a = false, transpose_b = false;  // they lie as [k, m] and [n, k]
+  int64_t a_row = 0, b_row = 0, y_row = 0;
+  int64_t a_batch = 0, b_batch = 0, y_batch = 0;
+  int64_t alignment = 16;  // of the addresses, in bytes
+};
+
+// Such products as a library of the device's vendor computes them.
+class LibraryProduct {
+ public:
+  virtual ~LibraryProduct() = default;
+  // `what` names the node in errors.
+  virtual void launch(const void* a, const void* b, void* y, const std::string& what) const = 0;
+  // Memory that the library works in, beside the program's.
+  virtual size_t workspace_bytes() const = 0;
+  // Of the library, for profiles: "cublasLt".
+  virtual std::string name() const = 0;
+};
+
 // A device that does in order what is enqueued. Addresses stand for places in its memory, may be
 // calculated with, and not be read through.
 class Queue : public StepMemory {
@@ -66,6 +89,10 @@ class Queue : public StepMemory {
                                                         bool keep) const = 0;
   virtual std::shared_ptr<const CompiledKernel> kernel(
       const std::shared_ptr<const CompiledSource>& source, const std::string& name) const = 0;
+  // The vendor's way to compute products, or null: no library is here, or it does not take these.
+  virtual std::shared_ptr<const LibraryProduct> library_product(const ProductProblem&) const {
+    return nullptr;
+  }
   // Runs a kernel on the addresses (null: any memory) and the numbers in `parameters` unless null.
   // It covers `items` iterations, of which at least `grain` are worth a work item of a CPU. `what`
   // names the node in errors.

@@ -17,6 +17,7 @@ struct KernelSlot {
 
 // A kernel with all that it needs but the addresses of a run.
 struct Launch {
+  std::shared_ptr<const LibraryProduct> product;  // in place of a kernel
   std::shared_ptr<const KernelSlot> kernel;
   std::shared_ptr<Storage> parameters;  // null: the kernel takes none
   const Queue* queue = nullptr;
@@ -28,6 +29,8 @@ struct Launch {
     (*this)(std::span<const void* const>(addresses.begin(), addresses.size()));
   }
   void operator()(std::span<const void* const> addresses) const {
+    if (product)
+      return product->launch(addresses[0], addresses[1], const_cast<void*>(addresses[2]), what);
     queue->launch(*kernel->kernel, addresses, parameters.get(), items, grain, what);
   }
 };
