@@ -46,7 +46,8 @@ TEST(CliOnnx, ChecksInfersAndBenchesAFile) {
   io::write_file_atomic(folder.path() / "less.npz", zip({{"z.npy", array}}));
   for (const auto& [file, why] :
        {std::pair{"more.npz", "no input is called 'X'; did you mean 'x'?"},
-        std::pair{"less.npz", "has no array 'x'"}}) {
+        std::pair{"less.npz", "has no array 'x'"},
+        std::pair{"x=named.npz", "an .npz holds all inputs under their names"}}) {
     Ran refused = run_wafer(folder.path(), {"infer", "add.onnx", file});
     EXPECT_EQ(refused.code, 2) << file;
     EXPECT_NE(refused.err.find(why), refused.err.npos) << refused.err;

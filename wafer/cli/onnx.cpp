@@ -74,7 +74,20 @@ std::vector<onnx::Value> read_named_inputs(const onnx::Session& session, const s
 std::vector<onnx::Value> read_inputs(const onnx::Session& session, const std::string& path,
                                      const std::vector<std::string>& files) {
   const auto& inputs = session.inputs();
-  if (files.size() == 1 && files[0].ends_with(".npz")) return read_named_inputs(session, files[0]);
+  auto is_input = [&](const std::string& name) {
+    return std::any_of(inputs.begin(), inputs.end(),
+                       [&](const auto& input) { return input.name == name; });
+  };
+  for (const std::string& file : files) {
+    if (!file.ends_with(".npz")) continue;
+    size_t equals = file.find('=');
+    bool named = equals != file.npos && is_input(file.substr(0, equals));
+    if (files.size() == 1 && !named) return read_named_inputs(session, file);
+    throw UserError(
+        named ? file.substr(equals + 1) : file, "an .npz holds all inputs under their names",
+        {.got = named ? "'" + file.substr(0, equals) + "=' before it" : "other files, too",
+         .hint = "give the .npz alone, or a .npy file for each input"});
+  }
   if (files.size() != inputs.size()) {
     throw UserError(path, str(files.size(), " files for ", inputs.size(), " inputs"),
                     {.expected = inputs_text(session),
