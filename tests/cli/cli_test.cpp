@@ -133,6 +133,16 @@ TEST(Cli, WordsThatAreNoValueAreExitCode2AndSayWhatIs) {
   EXPECT_FALSE(fs::exists(folder / "runs")) << "a run that never began leaves no folder";
 }
 
+TEST(Cli, BenchLooksIntoOnePartOfABatchThatRunsInParts) {
+  TemporaryFolder folder;
+  Ran ran = run_wafer(folder.path(), {"bench", "mobilenet_v2", "--infer", "--input", "3x96x96",
+                                      "--batch-size", "32", "--seconds", "0.01", "--profile"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_TRUE(contains(ran.out, "parts        4 of 8 examples")) << ran.out;
+  EXPECT_TRUE(contains(ran.out, "One part:")) << ran.out;
+  EXPECT_TRUE(contains(ran.out, "mobilenet_v2.features.2.conv.0.2")) << ran.out;
+}
+
 TEST(Cli, CheckPrintsLayers) {
   TemporaryFolder folder;
   Ran ran = run_wafer(folder.path(), {"check", "cnn", "--json"});

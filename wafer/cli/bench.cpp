@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <iostream>
+#include <optional>
 
 #include "wafer/base/strings.h"
 #include "wafer/base/threads.h"
@@ -8,6 +9,8 @@
 #include "wafer/cli/onnx.h"
 #include "wafer/eval/profile.h"
 #include "wafer/io/file.h"
+#include "wafer/op/control_flow.h"
+#include "wafer/op/op.h"
 #include "wafer/pass/freeze.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/select/runner.h"
@@ -79,6 +82,20 @@ std::vector<eval::TraceEvent> observe(select::Runner& runner, eval::Profile& pro
   return fastest;
 }
 
+// Where the whole graph runs as a scan over parts of the batch (pass/batch_parts): a part, and how
+// many there are.
+struct Parts {
+  std::shared_ptr<const Artifact> one;
+  int64_t count = 0;
+};
+std::optional<Parts> parts_of(const Artifact& artifact, Device& device) {
+  if (artifact.steps.size() != 1 || !artifact.steps[0].node) return std::nullopt;
+  const Node& node = *artifact.steps[0].node;
+  if (!node.is(op::scan) || node.attr<ScanAttrs>().carries > 0) return std::nullopt;
+  return Parts{device.target().compile(*node.subgraphs[0], {.threads = thread_count()}),
+               scan_length(node)};
+}
+
 // The least time that the measured roofline allows for all steps.
 double roofline(const eval::Profile& profile) {
   double seconds = 0;
@@ -103,7 +120,10 @@ Outcome run_bench(const Arguments& arguments) {
   eval::Profile profile = eval::start_profile(*artifact, *device);
   double flops = 0;
   for (const auto& node : profile.nodes) flops += node.flops;
-  double least = roofline(profile);
+  auto parts = parts_of(*artifact, *device);
+  double least = parts ? static_cast<double>(parts->count) *
+                             roofline(eval::start_profile(*parts->one, *device))
+                       : roofline(profile);
 
   auto times = select::measure(runner, arguments.seconds, 10);
   double mean = 0;
@@ -119,6 +139,12 @@ Outcome run_bench(const Arguments& arguments) {
               std::string(name(precision)).c_str(), profile.device.c_str());
   std::printf("  compile      %.1f ms, %zu steps\n", artifact->compile_seconds * 1e3,
               artifact->steps.size());
+  if (parts) {
+    std::printf("  parts        %lld of %lld examples, %zu steps each\n",
+                static_cast<long long>(parts->count),
+                static_cast<long long>(arguments.model.batch_size / parts->count),
+                parts->one->steps.size());
+  }
   std::printf("  runs         %zu in %.1f s\n", times.size(),
               mean * static_cast<double>(times.size()));
   std::printf("  latency      min %.3f  p50 %.3f  p90 %.3f  p99 %.3f  max %.3f ms\n",
@@ -149,8 +175,13 @@ Outcome run_bench(const Arguments& arguments) {
       {"memory_bytes", memory}};
   if (profile.peak_gflops) outcome.json["roofline_percent"] = 100 * least / p50;
   if (arguments.profile || !arguments.trace.empty()) {
-    auto events = observe(runner, profile, std::min(arguments.seconds, 2.0));
-    if (arguments.profile) std::cout << "\n" << eval::profile_text(profile);
+    // Of a batch that runs in parts, one of them is looked into.
+    select::Runner looked_at(*device, parts ? parts->one : artifact);
+    if (parts) profile = eval::start_profile(*parts->one, *device);
+    auto events = observe(looked_at, profile, std::min(arguments.seconds, 2.0));
+    if (arguments.profile) {
+      std::cout << (parts ? "\nOne part:\n" : "\n") << eval::profile_text(profile);
+    }
     if (!arguments.trace.empty()) {
       io::write_file_atomic(arguments.trace, eval::chrome_trace(events));
       std::cout << "trace of the fastest run: " << arguments.trace << " (opens in Perfetto)\n";

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "wafer/base/log.h"
+#include "wafer/pass/batch_parts.h"
 #include "wafer/pass/cse.h"
 #include "wafer/pass/decompose.h"
 #include "wafer/pass/epilogue.h"
@@ -60,6 +61,10 @@ Graph lower(const Graph& graph, const Target& target, const LowerOptions& option
   pipeline.run("masks of pools", mask_pooled_gradients);
   pipeline.run("common subexpressions", eliminate_common_subexpressions);
   pipeline.run("unused outputs", drop_unused_outputs);
+  if (options.batch_cache_bytes > 0) {
+    pipeline.run("parts of the batch",
+                 [&](const Graph& g) { return run_batch_in_parts(g, options.batch_cache_bytes); });
+  }
   if (options.channels_last) pipeline.run("layout", assign_layouts);
   if (options.fuse_epilogues) pipeline.run("epilogues", fuse_epilogues);
   if (options.fuse_elementwise) pipeline.run("fuse", fuse_elementwise);

@@ -9,6 +9,7 @@ struct LowerOptions {
   bool fuse_elementwise = false;  // the target runs `fused` nodes of element-wise ops
   bool fuse_epilogues = false;    // and those of a contraction with what follows it
   bool fold_constants = false;    // the target is not the one that computes them
+  size_t batch_cache_bytes = 0;   // examples run in parts that fit; 0: all at once
 };
 
 // Turns a user's graph into one that the target can run, node by node. lower.cpp is the contents

@@ -20,6 +20,9 @@ namespace wafer::cpu {
 #include "cpu_kernels.inc"  // find_kernel
 
 namespace {
+// What is left of the caches of common processors for the values between two steps.
+constexpr size_t cache_of_values = size_t{16} << 20;
+
 class CpuTarget : public Target {
  public:
   std::string name() const override { return "cpu"; }
@@ -35,7 +38,8 @@ class CpuTarget : public Target {
     LowerOptions lowering{.channels_last = true,
                           .fuse_elementwise = true,
                           .fuse_epilogues = true,
-                          .fold_constants = true};
+                          .fold_constants = true,
+                          .batch_cache_bytes = cache_of_values};
     return compile_for_host(graph, *this, lowering, find_kernel);
   }
 };

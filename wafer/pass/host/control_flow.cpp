@@ -62,6 +62,7 @@ Step make_scan(const Node& node, KernelContext& context) {
   for (size_t x = 0; x < xs; ++x) x_bytes.push_back(program->inputs[carries + x].bytes());
   context.scratch_bytes = scratch.total();
   context.library_bytes = program->memory.library;
+  context.constant_bytes = program->memory.constants;
   context.kernel = "host:scan";
   size_t inputs = node.inputs.size();
   const StepMemory* memory = &context.memory;
@@ -99,6 +100,7 @@ Step make_while(const Node& node, KernelContext& context) {
   Carried carried(body->outputs, scratch);
   context.scratch_bytes = scratch.total();
   context.library_bytes = std::max(condition->memory.library, body->memory.library);
+  context.constant_bytes = condition->memory.constants + body->memory.constants;
   context.kernel = "host:while";
   size_t inputs = node.inputs.size();
   const StepMemory* memory = &context.memory;
@@ -124,6 +126,7 @@ Step make_if(const Node& node, KernelContext& context) {
   for (const Type& type : then->outputs) unread.push_back(scratch.reserve(type.bytes()));
   context.scratch_bytes = scratch.total();
   context.library_bytes = std::max(then->memory.library, otherwise->memory.library);
+  context.constant_bytes = then->memory.constants + otherwise->memory.constants;
   context.kernel = "host:if";
   const StepMemory* memory = &context.memory;
   return [=](const StepArgs& args) {

@@ -278,6 +278,7 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
     planned.step = kernel(*node, context);
     scratch.push_back(context.scratch_bytes);
     program->memory.library = std::max(program->memory.library, context.library_bytes);
+    program->memory.constants += context.constant_bytes;
     program->steps.push_back({node->op->name, node->path, context.kernel, cost(*node), node});
     program->planned_.push_back(std::move(planned));
   }
