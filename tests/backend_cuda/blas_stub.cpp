@@ -25,7 +25,7 @@ struct Matrix {
 };
 struct Preference {
   uint64_t workspace = 0;
-  uint32_t alignment = 256;
+  uint32_t alignment = 256, reductions = CUBLASLT_REDUCTION_SCHEME_MASK;
 };
 
 DriverStub& current_stub() {
@@ -75,6 +75,8 @@ cublasStatus_t set_preference(cublasLtMatmulPreference_t handle,
   auto& preference = *reinterpret_cast<Preference*>(handle);
   if (which == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES)
     return take(preference.workspace, value, bytes);
+  if (which == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK)
+    return take(preference.reductions, value, bytes);
   return take(preference.alignment, value, bytes);
 }
 
@@ -127,6 +129,8 @@ cublasStatus_t choose(cublasLtHandle_t, cublasLtMatmulDesc_t product, cublasLtMa
   }
   if (!current_stub().blas_knows_products) return CUBLAS_STATUS_NOT_SUPPORTED;
   const auto& wanted = *reinterpret_cast<Preference*>(preference);
+  if (wanted.reductions != CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)
+    current_stub().violate("a product that may be added up in its result's dtype");
   *found = 1;
   result->state = CUBLAS_STATUS_SUCCESS;
   result->workspaceSize = wanted.workspace / 2;
@@ -191,7 +195,11 @@ cublasStatus_t multiply(cublasLtHandle_t, cublasLtMatmulDesc_t handle, const voi
 const cuda::Blas& DriverStub::blas() const {
   static const cuda::Blas table = {
       .error_text = [](cublasStatus_t) { return "error"; },
-      .create = [](cublasLtHandle_t* handle) { return create<int>(handle); },
+      .create =
+          [](cublasLtHandle_t* handle) {
+            if (!current_stub().blas_starts) return CUBLAS_STATUS_NOT_INITIALIZED;
+            return create<int>(handle);
+          },
       .destroy = [](cublasLtHandle_t handle) { return destroy<int>(handle); },
       .create_product =
           [](cublasLtMatmulDesc_t* handle, cublasComputeType_t compute, cudaDataType_t scale) {

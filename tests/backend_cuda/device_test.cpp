@@ -264,13 +264,18 @@ TEST_F(Cuda, TheLibrarysProductsComputeAsTheReference) {
   EXPECT_GT(stub().count("multiply"), 20u);
 }
 
-TEST_F(Cuda, WhatTheLibraryDoesNotKnowOurKernelsCompute) {
-  stub().blas_knows_products = false;
-  Tensor x = make_input({DType::f32, Shape{16, 16}}, "x");
-  auto artifact = device->target().compile(Graph{{x}, {matmul(x, x)}, {}}, {});
-  EXPECT_EQ(artifact->steps[0].kernel, "cuda:matmul");
-  std::vector<std::shared_ptr<Storage>> inputs = {upload(std::vector<float>(256, 1))};
-  EXPECT_EQ(download(*execute(*device, *artifact, inputs)[0]), std::vector<float>(256, 16));
+TEST_F(Cuda, WhatTheLibraryDoesNotComputeOurKernelsDo) {
+  for (bool starts : {true, false}) {
+    start({});
+    (starts ? stub().blas_knows_products : stub().blas_starts) = false;
+    Tensor x = make_input({DType::f32, Shape{16, 16}}, "x");
+    auto artifact = device->target().compile(Graph{{x}, {matmul(x, x)}, {}}, {});
+    EXPECT_EQ(artifact->steps[0].kernel, "cuda:matmul");
+    std::vector<std::shared_ptr<Storage>> inputs = {upload(std::vector<float>(256, 1))};
+    EXPECT_EQ(download(*execute(*device, *artifact, inputs)[0]), std::vector<float>(256, 16));
+    artifact.reset();
+    inputs.clear();
+  }
 }
 
 TEST_F(Cuda, TheLibrarysWorkspaceIsPartOfThePlan) {

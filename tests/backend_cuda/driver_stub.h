@@ -111,7 +111,7 @@ class DriverStub {
   std::map<uintptr_t, std::shared_ptr<Graph>> graphs, executables;
   std::map<uintptr_t, std::string> programs, compiled;
   int contexts = 0, blas_objects = 0;
-  bool blas_knows_products = true;  // else it finds no algorithm
+  bool blas_starts = true, blas_knows_products = true;  // else it finds no algorithm
   Clock host;
   std::vector<Past> past;
 

@@ -16,21 +16,28 @@ Tensor input(const Shape& shape, const char* name = "x") {
   return make_input({DType::f32, shape}, name);
 }
 
+Tensor weight(const Shape& shape) {
+  RandomStream random(static_cast<uint64_t>(shape.elements()));
+  std::vector<float> values;
+  for (int64_t i = 0; i < shape.elements(); ++i)
+    values.push_back(static_cast<float>(random.uniform()) - 0.5f);
+  return Tensor::from_values<float>(values, shape);
+}
+
 // A depthwise net with what such nets have: a pointwise and a depthwise convolution with biases, a
-// residual, squeeze and excitation, two branches joined, a global mean and a linear layer. The
-// weights are inputs that all examples share.
+// residual, squeeze and excitation, two branches joined, a global mean and a linear layer.
 Graph small_net(int64_t batch) {
-  Tensor x = input({batch, 3, 10, 9}), w = input({8, 3, 1, 1}, "w"), b = input({8}, "b");
-  Tensor d = input({8, 1, 3, 3}, "d"), s = input({8, 8}, "s"), v = input({5, 16}, "v");
-  Tensor unused = input({batch, 2}, "unused");
-  Tensor h = relu6(conv(x, w, b, {}));
-  Tensor e = relu(conv(h, d, Tensor(), {.padding = {1}, .groups = 8}) + h);
-  Tensor scale = sigmoid(linear(mean(e, {2, 3}), s));
+  Tensor x = input({batch, 3, 10, 9}), unused = input({batch, 2}, "unused");
+  Tensor h = relu6(conv(x, weight({8, 3, 1, 1}), weight({8}), {}));
+  Tensor e = relu(conv(h, weight({8, 1, 3, 3}), Tensor(), {.padding = {1}, .groups = 8}) + h);
+  Tensor scale = sigmoid(linear(mean(e, {2, 3}), weight({8, 8})));
   e = e * reshape(scale, Shape{batch, 8, 1, 1});
   Tensor joined = concat({max_pool2d(e, 2), avg_pool2d(h, 2)}, 1);
-  Tensor y = linear(mean(joined, {2, 3}), v);
-  return {{x, w, b, d, s, v, unused}, {y, transpose(e, {0, 2, 3, 1})}, {}};
+  Tensor y = linear(mean(joined, {2, 3}), weight({5, 16}));
+  return {{x, unused}, {y, transpose(e, {0, 2, 3, 1})}, {}};
 }
+// What its largest step reads and writes of an example.
+constexpr size_t example = 2 * 8 * 90 * 4;
 
 // The number of examples in a part, or 0 where the batch is whole.
 int64_t part_of(const Graph& graph) {
@@ -46,10 +53,10 @@ TEST(BatchParts, ComputeWhatTheWholeBatchDoes) {
     GraphValues inputs = random_values(graph, static_cast<uint64_t>(batch));
     for (Precision precision : {Precision::f32, Precision::bf16}) {
       Graph program = apply_precision(graph, precision);
-      for (size_t cache : {size_t{1}, size_t{24000}}) {
+      for (size_t cache : {example, 5 * example}) {
         Graph parts = run_batch_in_parts(program, cache);
         verify(parts);
-        if (cache == 1) {
+        if (precision == Precision::f32 && cache == example) {
           EXPECT_EQ(part_of(parts), 1) << print(parts);
         }
         for (const char* device : {"cpu", "reference"}) {
@@ -63,45 +70,67 @@ TEST(BatchParts, ComputeWhatTheWholeBatchDoes) {
 }
 
 TEST(BatchParts, APartIsWhatFitsAndDividesTheBatch) {
-  // The largest step reads and writes 2 x 8 x 10 x 9 floats an example.
-  constexpr size_t example = 2 * 8 * 90 * 4;
-  EXPECT_EQ(part_of(run_batch_in_parts(small_net(12), 1)), 1);
+  EXPECT_EQ(part_of(run_batch_in_parts(small_net(12), example)), 1);
   EXPECT_EQ(part_of(run_batch_in_parts(small_net(12), 5 * example)), 4);
-  EXPECT_EQ(part_of(run_batch_in_parts(small_net(7), 5 * example)), 1);
+  EXPECT_EQ(part_of(run_batch_in_parts(small_net(7), 3 * example)), 1);
+  EXPECT_EQ(part_of(run_batch_in_parts(small_net(7), 5 * example)), 0) << "crumbs";
+  EXPECT_EQ(part_of(run_batch_in_parts(small_net(12), example - 1)), 0) << "one does not fit";
   EXPECT_EQ(part_of(run_batch_in_parts(small_net(12), 12 * example)), 0) << "the batch fits";
-  EXPECT_EQ(part_of(run_batch_in_parts(small_net(1), 1)), 0);
+  EXPECT_EQ(part_of(run_batch_in_parts(small_net(1), example)), 0);
 }
 
-void expect_whole(const Graph& graph) {
-  EXPECT_TRUE(structurally_equal(run_batch_in_parts(graph, 1), graph)) << print(graph);
+// Two depthwise convolutions, of which one example is 864 bytes.
+constexpr size_t depthwise_example = 864;
+Tensor depthwise(const Tensor& x) {
+  Tensor d = weight({3, 1, 3, 3});
+  Tensor h = conv(x, d, Tensor(), {.padding = {1}, .groups = 3});
+  return conv(h, d, Tensor(), {.padding = {1}, .groups = 3});
+}
+
+void expect_whole(const Graph& graph, size_t cache) {
+  EXPECT_TRUE(structurally_equal(run_batch_in_parts(graph, cache), graph)) << print(graph);
 }
 
 TEST(BatchParts, WhatMixesExamplesStaysWhole) {
-  Tensor x = input({8, 3, 6, 6}), d = input({3, 1, 3, 3}, "d");
-  Tensor y = conv(x, d, Tensor(), {.padding = {1}, .groups = 3});
-  ASSERT_EQ(part_of(run_batch_in_parts({{x, d}, {y}, {}}, 1)), 1);
-  Tensor w = input({8, 3, 6, 6}, "w");
+  Tensor x = input({8, 3, 6, 6}), other = input({6}, "other");
+  Tensor y = depthwise(x);
+  ASSERT_EQ(part_of(run_batch_in_parts({{x}, {y}, {}}, depthwise_example)), 1);
   for (const Tensor& mixed :
        {reduce_sum(y, {0, 2, 3}), y - mean(y, {0}, true), transpose(y, {1, 0, 2, 3}),
         concat({y, y}, 0), reshape(y, Shape{4, 6, 6, 6}), cumsum(y, 0), softmax(y, 0),
         matmul(reshape(y, Shape{8, 108}), reshape(y, Shape{8, 108}), true, false)}) {
-    expect_whole({{x, d, w}, {mixed}, {}});
+    expect_whole({{x}, {mixed}, {}}, depthwise_example);
   }
-  expect_whole({{x, d}, {y, d * 2.0}, {}});  // an output of no example
-  Graph in_place{{x, d}, {y}, {0}};
-  expect_whole(in_place);
+  expect_whole({{x}, {y, weight({8, 2}) * 2.0}, {}}, depthwise_example);  // of no example
+  expect_whole({{x, other}, {y + other}, {}}, depthwise_example);  // the same for all, not constant
+  expect_whole({{x}, {y}, {0}}, depthwise_example);                // in place
 }
 
-TEST(BatchParts, StepsThatComputeMuchStayWhole) {
-  Tensor x = input({8, 64, 12, 12}), w = input({64, 64, 3, 3}, "w");
-  expect_whole({{x, w}, {conv(x, w, Tensor(), {.padding = {1}})}, {}});
+TEST(BatchParts, WhatWouldNotGainStaysWhole) {
+  Tensor x = input({8, 64, 12, 12}), w = weight({64, 64, 3, 3});
+  auto same = [&](const Tensor& v) { return conv(v, w, Tensor(), {.padding = {1}}); };
+  expect_whole({{x}, {same(same(x))}, {}}, 2 * 64 * 144 * 4);  // it computes much
+
+  Tensor image = input({8, 3, 6, 6});
+  Tensor one = conv(image, weight({3, 1, 3, 3}), Tensor(), {.padding = {1}, .groups = 3});
+  expect_whole({{image}, {one}, {}}, depthwise_example);  // one step
+
+  // 131 KB of weights, which each part reads, and 1 MB of the batch.
+  Tensor wide = input({64, 4096});
+  Graph shared{{wide}, {matmul(matmul(wide, weight({4096, 8})), weight({8, 8}))}, {}};
+  expect_whole(shared, 4104 * 4);
+  EXPECT_EQ(part_of(run_batch_in_parts(shared, 32 * 4104 * 4)), 32);
+}
+
+TEST(BatchParts, AsManyDimensionsAsThereAreLeaveNoneForTheParts) {
+  Tensor x = input({16, 1, 1, 1, 1, 3, 6, 6});
+  Tensor y = reshape(depthwise(reshape(x, Shape{16, 3, 6, 6})), Shape{16, 108});
+  expect_whole({{x}, {y}, {}}, depthwise_example);
 }
 
 TEST(BatchParts, AScanCountsItsConstants) {
   Tensor x = input({4, 3, 6, 6});
-  Tensor d = Tensor::from_values<float>(std::vector<float>(27, 0.5f), Shape{3, 1, 3, 3});
-  Graph graph{{x}, {conv(x, d, Tensor(), {.groups = 3})}, {}};
-  Graph parts = run_batch_in_parts(graph, 1);
+  Graph parts = run_batch_in_parts({{x}, {depthwise(x)}, {}}, depthwise_example);
   ASSERT_EQ(part_of(parts), 1);
   const Target& target = device("reference")->target();
   EXPECT_EQ(target.compile(parts, {})->memory.constants, 27u * 4);

@@ -88,12 +88,16 @@ struct Parts {
   std::shared_ptr<const Artifact> one;
   int64_t count = 0;
 };
-std::optional<Parts> parts_of(const Artifact& artifact, Device& device) {
+std::optional<Parts> parts_of(const Artifact& artifact, Device& device, int64_t batch) {
   if (artifact.steps.size() != 1 || !artifact.steps[0].node) return std::nullopt;
   const Node& node = *artifact.steps[0].node;
   if (!node.is(op::scan) || node.attr<ScanAttrs>().carries > 0) return std::nullopt;
-  return Parts{device.target().compile(*node.subgraphs[0], {.threads = thread_count()}),
-               scan_length(node)};
+  const Graph& part = *node.subgraphs[0];
+  int64_t count = scan_length(node);
+  const Shape& first = part.inputs[0].shape();
+  // A model's own scan has other elements.
+  if (count < 2 || first.rank() == 0 || first.size(0) * count != batch) return std::nullopt;
+  return Parts{device.target().compile(part, {.threads = thread_count()}), count};
 }
 
 // The least time that the measured roofline allows for all steps.
@@ -120,7 +124,7 @@ Outcome run_bench(const Arguments& arguments) {
   eval::Profile profile = eval::start_profile(*artifact, *device);
   double flops = 0;
   for (const auto& node : profile.nodes) flops += node.flops;
-  auto parts = parts_of(*artifact, *device);
+  auto parts = parts_of(*artifact, *device, arguments.model.batch_size);
   double least = parts ? static_cast<double>(parts->count) *
                              roofline(eval::start_profile(*parts->one, *device))
                        : roofline(profile);

@@ -17,6 +17,8 @@ namespace {
 // which memory decides: 46 in MobileNetV2, 720 in ResNet-18. A small CNN of 136 lost a tenth.
 constexpr double few_operations = 80;
 
+constexpr int most_dimensions = 8;  // of a Shape
+
 Shape with_rows(const Shape& shape, int64_t rows) {
   auto dims = shape.dims();
   dims[0] = Dim(rows);
@@ -46,10 +48,14 @@ class Examples {
   bool apart() const { return apart_; }
   // Rows for each example; 0: the value is the same for all.
   int64_t rows(const Tensor& value) const { return rows_.at(key(value)); }
-  int64_t rows(const Node& node) const { return rows_.at({&node, 0}); }
   double operations_per_value() const { return operations_ / std::max(values_, 1.0); }
-  // Of one example, read and written by the step that moves most.
+  // Bytes of one example, read and written by the step that moves most.
   double largest_step() const { return largest_ / static_cast<double>(batch_); }
+  // Convolutions, products and pools.
+  int steps() const { return steps_; }
+  // Bytes of the batch that they move, and of what all examples share.
+  double moved() const { return moved_; }
+  double shared() const { return shared_; }
 
  private:
   using Rows = std::optional<std::vector<int64_t>>;
@@ -64,6 +70,10 @@ class Examples {
     auto bytes = static_cast<double>(in.bytes() + out.bytes());
     operations_ += cost(node).flops;
     values_ += static_cast<double>(in.elements() + out.elements());
+    ++steps_;
+    moved_ += bytes;
+    for (size_t i = 1; i < node.inputs.size(); ++i)
+      shared_ += static_cast<double>(node.inputs[i].type().bytes());
     largest_ = std::max(largest_, bytes);
   }
 
@@ -131,7 +141,8 @@ class Examples {
   int64_t batch_;
   bool apart_ = true;
   std::map<Value, int64_t> rows_;
-  double operations_ = 0, values_ = 0, largest_ = 0;
+  int steps_ = 0;
+  double operations_ = 0, values_ = 0, largest_ = 0, moved_ = 0, shared_ = 0;
 };
 
 // The graph for `part` of `batch` examples.
@@ -142,7 +153,7 @@ Graph part_of(const Graph& graph, const Examples& examples, int64_t batch, int64
                    auto of_examples = [&](const Tensor& value) { return examples.rows(value) > 0; };
                    if (node.is(op::input)) {
                      Type type = node.outputs[0];
-                     if (examples.rows(node) > 0) type.shape = with_rows(type.shape, part);
+                     type.shape = with_rows(type.shape, part);
                      return {{make_input(type, node.attr<InputAttrs>().name)}};
                    }
                    if (std::none_of(node.inputs.begin(), node.inputs.end(), of_examples))
@@ -185,37 +196,36 @@ Graph run_batch_in_parts(const Graph& graph, size_t cache_bytes) {
   int64_t batch = first.rank() > 0 ? first.size(0) : 0;
   if (batch < 2) return graph;
   Examples examples(graph, batch);
-  if (!examples.apart() || examples.operations_per_value() >= few_operations) return graph;
-  auto room = static_cast<double>(cache_bytes);
-  int64_t part = 1;
-  for (int64_t size = 2; size <= batch; ++size) {
-    if (batch % size == 0 && static_cast<double>(size) * examples.largest_step() <= room)
-      part = size;
-  }
-  if (part == batch) return graph;
-  for (const Tensor& output : graph.outputs) {
-    if (examples.rows(output) == 0) return graph;
-  }
+  // One step alone leaves nothing to the next.
+  if (!examples.apart() || examples.steps() < 2 || examples.moved() == 0 ||
+      examples.operations_per_value() >= few_operations)
+    return graph;
+  // Weights that are no constants would be prepared again for each part. A scan over parts has one
+  // dimension more.
+  auto fits = [&](const Tensor& value) {
+    return examples.rows(value) > 0 && value.rank() < most_dimensions;
+  };
+  if (!std::all_of(graph.inputs.begin(), graph.inputs.end(), fits) ||
+      !std::all_of(graph.outputs.begin(), graph.outputs.end(), fits))
+    return graph;
+  auto room = static_cast<int64_t>(static_cast<double>(cache_bytes) / examples.largest_step());
+  int64_t part = std::min(batch, room);
+  while (part > 1 && batch % part != 0) --part;
+  // A batch without a divisor near to what fits would run in crumbs.
+  if (part < 1 || part == batch || 4 * part < room) return graph;
+  // Each part reads what all share.
+  if (static_cast<double>(batch / part - 1) * examples.shared() > examples.moved()) return graph;
 
   Graph body = part_of(graph, examples, batch, part);
   Dim parts(batch / part);
-  // A scan takes elements along dimension 0 of its first inputs, and all turns read the others.
-  std::vector<Tensor> taken, read, taken_inside, read_inside;
+  // A scan takes elements along dimension 0 of its inputs.
+  std::vector<Tensor> taken;
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
-    bool of_examples = examples.rows(graph.inputs[i]) > 0;
-    if (of_examples) {
-      auto dims = body.inputs[i].shape().dims();
-      dims.insert(dims.begin(), parts);
-      taken.push_back(make(op::reshape, {graph.inputs[i]}, ShapeAttrs{Shape(std::move(dims))}));
-    } else {
-      read.push_back(graph.inputs[i]);
-    }
-    (of_examples ? taken_inside : read_inside).push_back(body.inputs[i]);
+    auto dims = body.inputs[i].shape().dims();
+    dims.insert(dims.begin(), parts);
+    taken.push_back(make(op::reshape, {graph.inputs[i]}, ShapeAttrs{Shape(std::move(dims))}));
   }
   ScanAttrs attrs{.carries = 0, .xs = static_cast<int64_t>(taken.size()), .length = parts.value()};
-  taken.insert(taken.end(), read.begin(), read.end());
-  taken_inside.insert(taken_inside.end(), read_inside.begin(), read_inside.end());
-  body.inputs = std::move(taken_inside);
   body.alias.clear();
   Graph result{graph.inputs, {}, {}};
   std::vector<Tensor> stacked = make_node(op::scan, std::move(taken), attrs,

@@ -135,6 +135,8 @@ class Joining {
     if (!bound) return std::nullopt;
     auto parts = open(node.inputs[0], in[0]);
     if (!parts || parts->limit < HUGE_VAL) return std::nullopt;
+    // A mask of a product holds -infinity, of which the library's ReLU makes NaN.
+    if (parts->residual && parts->contraction->is(op::matmul)) return std::nullopt;
     if (node.is(op::minimum)) {
       if (!parts->relu || !(*bound > 0)) return std::nullopt;
       parts->limit = *bound;

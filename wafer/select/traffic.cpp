@@ -15,7 +15,7 @@ class Tracer {
  public:
   explicit Tracer(const Artifact& artifact)
       : footprint_(static_cast<double>(artifact.memory.arena + artifact.memory.inputs +
-                                       artifact.memory.outputs)),
+                                       artifact.memory.outputs + artifact.memory.constants)),
         arena_(static_cast<double>(artifact.memory.arena)) {
     for (const StepInfo& step : artifact.steps) made_.insert(step.node);
   }

@@ -6,6 +6,7 @@
 #include "wafer/backend/cuda/captured_run.h"
 #include "wafer/backend/cuda/product.h"
 #include "wafer/base/error.h"
+#include "wafer/base/log.h"
 #include "wafer/base/strings.h"
 #include "wafer/kernel/device/binary_cache.h"
 
@@ -358,7 +359,16 @@ std::shared_ptr<const kernel::LibraryProduct> Context::library_product(
   {
     std::lock_guard lock(blas_mutex_);
     enter();
-    if (!blas_handle_) check_blas(blas_->create(&blas_handle_), "starting cuBLASLt");
+    if (!blas_handle_ && !blas_failed_) {
+      cublasStatus_t status = blas_->create(&blas_handle_);
+      blas_failed_ = status != CUBLAS_STATUS_SUCCESS;
+      if (blas_failed_) {
+        blas_handle_ = nullptr;
+        log(LogLevel::warn, str("cuda: products are our own kernels: cuBLASLt does not start: ",
+                                blas_->error_text(status)));
+      }
+    }
+    if (blas_failed_) return nullptr;
     if (workspace_ == 0) workspace_ = pool_->allocate(workspace_bytes, work_);
     if (workspace_ == 0) return nullptr;  // our own kernels need none
   }

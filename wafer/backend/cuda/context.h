@@ -141,6 +141,7 @@ class Context : public kernel::Queue {
   // Made when a product is first asked for.
   mutable std::mutex blas_mutex_;
   mutable cublasLtHandle_t blas_handle_ = nullptr;
+  mutable bool blas_failed_ = false;
   mutable CUdeviceptr workspace_ = 0;
 
   // Held while something is enqueued, and by a capture from its beginning to its end.
