@@ -2,7 +2,9 @@
 
 #include <dlfcn.h>
 
+#include <initializer_list>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "wafer/base/error.h"
@@ -115,65 +117,51 @@ void* open_any(std::initializer_list<const char*> names) {
 }
 }  // namespace
 
+namespace {
+// A table of functions, or why there is none.
+template <class Table>
+struct Loaded {
+  std::optional<Table> table;
+  std::string why;
+
+  const Table* get(std::string& reason) const {
+    reason = why;
+    return table ? &*table : nullptr;
+  }
+};
+
+// `name` begins the sentence that says what is too old.
+template <class Table>
+Loaded<Table> load(std::initializer_list<const char*> files, Table (*fill)(Loader&),
+                   const std::string& absent, const std::string& name) {
+  Loader loader{open_any(files), ""};
+  if (!loader.library) return {std::nullopt, absent};
+  Table table = fill(loader);
+  if (loader.missing.empty()) return {table, ""};
+  return {std::nullopt, name + " is older than CUDA 12: it has no " + loader.missing};
+}
+}  // namespace
+
 const Driver* load_driver(std::string& reason) {
-  static std::string why;
-  static const Driver* loaded = []() -> const Driver* {
-    Loader loader{open_any({"libcuda.so.1"}), ""};
-    if (!loader.library) {
-      why = "no NVIDIA driver is here (libcuda.so.1)";
-      return nullptr;
-    }
-    static const Driver driver = driver_of(loader);
-    if (!loader.missing.empty()) {
-      why = "the NVIDIA driver is older than CUDA 12: it has no " + loader.missing;
-      return nullptr;
-    }
-    return &driver;
-  }();
-  reason = why;
-  return loaded;
+  static const auto loaded = load<Driver>(
+      {"libcuda.so.1"}, driver_of, "no NVIDIA driver is here (libcuda.so.1)", "the NVIDIA driver");
+  return loaded.get(reason);
 }
 
 const Compiler* load_compiler(std::string& reason) {
-  static std::string why;
-  static const Compiler* loaded = []() -> const Compiler* {
-    Loader loader{open_any({"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so",
-                            "/usr/local/cuda/lib64/libnvrtc.so"}),
-                  ""};
-    if (!loader.library) {
-      why = "CUDA's run-time compiler is not here (libnvrtc.so.13 or .12 of the CUDA toolkit)";
-      return nullptr;
-    }
-    static const Compiler compiler = compiler_of(loader);
-    if (!loader.missing.empty()) {
-      why = "CUDA's run-time compiler is older than CUDA 12: it has no " + loader.missing;
-      return nullptr;
-    }
-    return &compiler;
-  }();
-  reason = why;
-  return loaded;
+  static const auto loaded = load<Compiler>(
+      {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so"},
+      compiler_of,
+      "CUDA's run-time compiler is not here (libnvrtc.so.13 or .12 of the CUDA toolkit)",
+      "CUDA's run-time compiler");
+  return loaded.get(reason);
 }
 
 const Blas* load_blas(std::string& reason) {
-  static std::string why;
-  static const Blas* loaded = []() -> const Blas* {
-    Loader loader{open_any({"libcublasLt.so.13", "libcublasLt.so.12",
-                            "/usr/local/cuda/lib64/libcublasLt.so"}),
-                  ""};
-    if (!loader.library) {
-      why = "cuBLASLt is not here (libcublasLt.so.13 or .12 of the CUDA toolkit)";
-      return nullptr;
-    }
-    static const Blas blas = blas_of(loader);
-    if (!loader.missing.empty()) {
-      why = "cuBLASLt is older than CUDA 12: it has no " + loader.missing;
-      return nullptr;
-    }
-    return &blas;
-  }();
-  reason = why;
-  return loaded;
+  static const auto loaded = load<Blas>(
+      {"libcublasLt.so.13", "libcublasLt.so.12", "/usr/local/cuda/lib64/libcublasLt.so"}, blas_of,
+      "cuBLASLt is not here (libcublasLt.so.13 or .12 of the CUDA toolkit)", "cuBLASLt");
+  return loaded.get(reason);
 }
 
 std::string result_text(const Driver& driver, CUresult result) {

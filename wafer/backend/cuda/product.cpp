@@ -20,15 +20,15 @@ void set(const Context& context, Set function, Object object, Attribute attribut
   context.check_blas(function(object, attribute, &value, sizeof value), "describing a product");
 }
 
-std::shared_ptr<std::remove_pointer_t<cublasLtMatrixLayout_t>> make_layout(
-    const Context& context, DType dtype, int64_t rows, int64_t columns, int64_t leading,
-    int64_t batches, int64_t stride) {
+Kept<cublasLtMatrixLayout_t> make_layout(const Context& context, DType dtype, int64_t rows,
+                                         int64_t columns, int64_t leading, int64_t batches,
+                                         int64_t stride) {
   const Blas& blas = *context.blas();
   cublasLtMatrixLayout_t layout = nullptr;
   context.check_blas(blas.create_layout(&layout, type_of(dtype), static_cast<uint64_t>(rows),
                                         static_cast<uint64_t>(columns), std::max(leading, rows)),
                      "describing a matrix");
-  std::shared_ptr<std::remove_pointer_t<cublasLtMatrixLayout_t>> kept(layout, blas.destroy_layout);
+  Kept<cublasLtMatrixLayout_t> kept(layout, blas.destroy_layout);
   if (batches > 1) {
     set(context, blas.set_layout, layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
         static_cast<int32_t>(batches));
@@ -63,8 +63,7 @@ std::shared_ptr<const BlasProduct> BlasProduct::make(const Context& context,
 
   cublasLtMatmulPreference_t preference = nullptr;
   context.check_blas(blas.create_preference(&preference), "describing a product");
-  std::shared_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>> kept(preference,
-                                                                          blas.destroy_preference);
+  Kept<cublasLtMatmulPreference_t> kept(preference, blas.destroy_preference);
   set(context, blas.set_preference, preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
       static_cast<uint64_t>(Context::workspace_bytes));
   // Else it may add up parts of a sum in the result's dtype.

@@ -1,9 +1,14 @@
 #pragma once
 #include <memory>
+#include <type_traits>
 
 #include "wafer/backend/cuda/context.h"
 
 namespace wafer::cuda {
+
+// A description of the library, destroyed with its last user.
+template <class Handle>
+using Kept = std::shared_ptr<std::remove_pointer_t<Handle>>;
 
 // Products of matrices by cuBLASLt: on tensor cores in f16 and bf16, and in f32 without TF32, which
 // keeps 10 bits of the 23. The library's matrices lie column by column, so that it is asked for
@@ -18,15 +23,12 @@ class BlasProduct : public kernel::LibraryProduct {
   std::string name() const override { return "cublasLt"; }
 
  private:
-  template <class T>
-  using Handle = std::shared_ptr<T>;
-
   explicit BlasProduct(const Context& context) : context_(context) {}
 
   const Context& context_;
   bool in_f64_ = false;
-  Handle<std::remove_pointer_t<cublasLtMatmulDesc_t>> product_;
-  Handle<std::remove_pointer_t<cublasLtMatrixLayout_t>> a_, b_, y_;
+  Kept<cublasLtMatmulDesc_t> product_;
+  Kept<cublasLtMatrixLayout_t> a_, b_, y_;
   cublasLtMatmulHeuristicResult_t algorithm_{};
 };
 
