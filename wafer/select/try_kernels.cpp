@@ -90,22 +90,28 @@ class Trial {
       ++step;
     if (step == artifact->steps.size()) return;  // decomposed: its parts are steps of their own
     Runner runner(device_, artifact);
-    auto [others, touched] = others_touching(reuse);
+    Others others = others_touching(reuse);
     double seconds = 0;
-    gauge_.settle([&] { seconds = step_times(runner, 0.02, 5, others)[step]; });
-    double ideal = node.is(op::scan)
-                       ? ideal_scan_seconds(device_, node, calibration_)
-                       : calibration_.ideal_seconds(
-                             work, work.bytes / calibration_.bandwidth_at(work.bytes + touched));
+    gauge_.settle([&] { seconds = step_times(runner, 0.02, 5, others.run)[step]; });
+    double ideal =
+        node.is(op::scan)
+            ? ideal_scan_seconds(device_, node, calibration_)
+            : calibration_.ideal_seconds(
+                  work, work.bytes / calibration_.bandwidth_at(work.bytes + others.bytes));
     calibration_.samples.push_back({work.kind, work.size, std::max(seconds, 1e-9) / ideal});
     ++count_;
   }
 
-  // What stands for the other steps of the graph between two runs of a node: it takes from the
-  // caches what they would. And how many bytes that are, a power of two near `bytes`.
-  std::pair<std::function<void()>, double> others_touching(double bytes) {
+  // What stands for the other steps of the graph between two runs of a node.
+  struct Others {
+    std::function<void()> run;  // takes from the caches what they would; none where empty
+    double bytes = 0;           // touched by it
+  };
+
+  // Others that touch near `bytes`: a power of two.
+  Others others_touching(double bytes) {
     constexpr double least = 1 << 20, most = 1 << 26;
-    if (bytes < least) return {{}, 0};
+    if (bytes < least) return {};
     double touched = std::exp2(std::round(std::log2(std::min(bytes, most))));
     auto& runner = streams_[touched];
     if (!runner) {
