@@ -1,5 +1,6 @@
 #include "wafer/backend/cpu/contraction.h"
 
+#include "wafer/backend/cpu/own_winograd.h"
 #include "wafer/op/conv.h"
 #include "wafer/op/matmul.h"
 #include "wafer/op/op.h"
@@ -50,6 +51,8 @@ bool suits_onednn(std::initializer_list<const Type*> types) {
 }  // namespace
 
 Step make_conv(const ConvProblem& problem, const Epilogue& epilogue, KernelContext& context) {
+  if (own::is_winograd_faster(problem, own::Pass::forward))
+    return own::make_winograd(problem, epilogue, context);
 #ifdef WAFER_ONEDNN
   if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
     if (Step step = onednn::make_conv(problem, epilogue, context)) return step;
@@ -59,6 +62,8 @@ Step make_conv(const ConvProblem& problem, const Epilogue& epilogue, KernelConte
 }
 
 Step make_conv_input_gradient(const ConvProblem& problem, KernelContext& context) {
+  if (own::is_winograd_faster(problem, own::Pass::input_gradient))
+    return own::make_winograd_input_gradient(problem, context);
 #ifdef WAFER_ONEDNN
   if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
     if (Step step = onednn::make_conv_input_gradient(problem, context)) return step;
@@ -68,6 +73,8 @@ Step make_conv_input_gradient(const ConvProblem& problem, KernelContext& context
 }
 
 Step make_conv_weight_gradient(const ConvProblem& problem, KernelContext& context) {
+  if (own::is_winograd_faster(problem, own::Pass::weight_gradient))
+    return own::make_winograd_weight_gradient(problem, context);
 #ifdef WAFER_ONEDNN
   if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
     if (Step step = onednn::make_conv_weight_gradient(problem, context)) return step;

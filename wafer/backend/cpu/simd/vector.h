@@ -44,8 +44,13 @@ template <class V>
   __builtin_memcpy(to, &value, sizeof value);
 }
 
+// Not VFloat{} + value, which adds: 0 + -0 is not -0.
+template <int... k>
+[[gnu::always_inline]] inline VFloat splat(float value, Places<k...>) {
+  return VFloat{(static_cast<void>(k), value)...};
+}
 [[gnu::always_inline]] inline VFloat splat(float value) {
-  return VFloat{} + value;
+  return splat(value, typename Count<lanes>::type{});
 }
 [[gnu::always_inline]] inline VInt splat(int32_t value) {
   return VInt{} + value;

@@ -1,0 +1,230 @@
+#include "wafer/backend/cpu/own_winograd.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "wafer/backend/cpu/own_conv_operands.h"
+#include "wafer/backend/cpu/simd/winograd.h"
+#include "wafer/base/threads.h"
+#include "wafer/ir/storage.h"
+
+namespace wafer::cpu::own {
+
+namespace {
+WinogradGeometry winograd(const ConvProblem& p) {
+  WinogradGeometry g;
+  g.batch = p.x.shape.size(0);
+  g.channels = p.x.shape.size(1);
+  g.outputs = p.y.shape.size(1);
+  for (int axis = 0; axis < 2; ++axis) {
+    g.in[axis] = p.x.shape.size(2 + axis);
+    g.out[axis] = p.y.shape.size(2 + axis);
+    g.low[axis] = p.padding_low[static_cast<size_t>(axis)];
+  }
+  return g;
+}
+
+// The convolution that computes x's gradient from y's: by the weight turned around.
+WinogradGeometry transposed(const WinogradGeometry& g) {
+  WinogradGeometry t = g;
+  std::swap(t.channels, t.outputs);
+  for (int axis = 0; axis < 2; ++axis) {
+    std::swap(t.in[axis], t.out[axis]);
+    t.low[axis] = 2 - g.low[axis];
+  }
+  return t;
+}
+
+// Strides of a weight [out, in, 3, 3] stored as [3, 3, out, in].
+std::vector<int64_t> by_tap_transposed(const Type& weight) {
+  int64_t out = weight.shape.size(0), in = weight.shape.size(1);
+  return {in, 1, 3 * out * in, out * in};
+}
+
+// How tiles and outputs are shared out among threads.
+struct Schedule {
+  int64_t block = 0;  // tiles at a time
+  int64_t blocks = 0, splits = 1, panels = 0;
+
+  Schedule(const WinogradGeometry& g, int threads) {
+    panels = (g.outputs + winograd_panel - 1) / winograd_panel;
+    int64_t tiles = g.tiles();
+    // Each block reads all transformed weights: large ones are worth a larger block.
+    int64_t most = g.channels * g.outputs >= 128 * 128 ? 48 : 24;
+    block = std::min((tiles + 11) / 12 * 12, most);
+    blocks = (tiles + block - 1) / block;
+    // Too few of them for all threads: each takes a part of the outputs.
+    if (blocks < 2 * threads) splits = std::min<int64_t>(panels, threads);
+  }
+  int64_t jobs() const { return blocks * splits; }
+};
+
+// A convolution by g: y's gradient is its x where that of x is computed.
+struct Convolution {
+  WinogradGeometry g;
+  bool flip;
+  int parts = thread_count();
+  Schedule schedule;
+  int64_t work_floats;
+  size_t weight_at, work_at;
+
+  Convolution(const WinogradGeometry& geometry, bool flipped, bool constant, Scratch& scratch)
+      : g(geometry),
+        flip(flipped),
+        schedule(g, parts),
+        work_floats(winograd_workspace(g.channels, schedule.block)) {
+    weight_at = constant ? 0 : scratch.reserve(sizeof(float) * weight_floats());
+    work_at = scratch.reserve(sizeof(float) * static_cast<size_t>(work_floats * parts));
+  }
+  size_t weight_floats() const {
+    return static_cast<size_t>(schedule.panels * winograd_panel_floats(g.channels));
+  }
+
+  void transform_weight(const float* weight, float* to) const {
+    parallel_for(schedule.panels, 1, [&](int64_t begin, int64_t end) {
+      winograd_weights_kernel()(g, weight, flip, to, begin, end);
+    });
+  }
+
+  void run(const float* x, const float* transformed, const WinogradEpilogue& epilogue, float* y,
+           std::byte* scratch) const {
+    const Schedule& s = schedule;
+    over_parts(parts, s.jobs(), [&](int64_t part, int64_t begin, int64_t end) {
+      float* work = Operand::at(scratch, work_at) + part * work_floats;
+      for (int64_t job = begin; job < end; ++job) {
+        int64_t first = job % s.blocks * s.block, split = job / s.blocks;
+        winograd_tiles_kernel()(
+            g, x, transformed, epilogue, y, first, std::min(first + s.block, g.tiles()), s.block,
+            s.panels * split / s.splits, s.panels * (split + 1) / s.splits, work);
+      }
+    });
+  }
+};
+
+std::string kernel_name() {
+  return str("own winograd:", name(isa()));
+}
+}  // namespace
+
+bool is_winograd(const ConvProblem& p) {
+  if (p.spatial() != 2 || p.groups != 1 || p.y.elements() == 0) return false;
+  for (const Type* type : {&p.x, &p.weight, &p.y}) {
+    if (type->dtype != DType::f32) return false;
+  }
+  if (p.x.strides() != channels_last(p.x) || p.y.strides() != channels_last(p.y)) return false;
+  for (size_t i = 0; i < 2; ++i) {
+    bool plain = p.stride[i] == 1 && p.dilation[i] == 1;
+    if (!plain || p.weight.shape.size(static_cast<int>(i) + 2) != 3) return false;
+  }
+  return p.x.shape.size(1) % 16 == 0 && p.y.shape.size(1) % 16 == 0;
+}
+
+bool is_winograd_faster(const ConvProblem& p, Pass pass) {
+#ifdef WAFER_ONEDNN
+  // oneDNN has kernels for more than this CPU is said to have.
+  if (isa() == Isa::portable) return false;
+#endif
+  if (!is_winograd(p)) return false;
+  int64_t tiles = winograd(p).tiles(), positions = p.y.elements() / p.y.shape.size(1);
+  // Tiles that reach beyond small images compute too much for nothing.
+  if (tiles * 8 > positions) return false;
+  // Weights grow fourfold when they are transformed: few tiles do not pay for reading that, and
+  // still less for making it in each run.
+  bool transforms = pass != Pass::weight_gradient && p.weight_values == nullptr;
+  return tiles >= (transforms ? 32 : 12);
+}
+
+Step make_winograd(const ConvProblem& p, const Epilogue& epilogue, KernelContext& context) {
+  Scratch scratch;
+  size_t ordered = 0;
+  Source weight(p.weight, by_tap(p.weight), ordered);
+  bool constant = p.weight_values != nullptr;
+  if (!constant) scratch.reserve(ordered);
+  Convolution conv(winograd(p), false, constant, scratch);
+  std::shared_ptr<Storage> transformed;
+  if (constant) {
+    std::vector<std::byte> order(ordered);
+    transformed = allocate_host(sizeof(float) * conv.weight_floats());
+    conv.transform_weight(weight.get(p.weight_values, order.data()),
+                          static_cast<float*>(transformed->data()));
+  }
+  context.scratch_bytes = scratch.total();
+  context.kernel = kernel_name();
+  return [=](const StepArgs& args) {
+    const float* w = nullptr;
+    if (transformed) {
+      w = static_cast<const float*>(transformed->data());
+    } else {
+      float* to = Operand::at(args.scratch, conv.weight_at);
+      conv.transform_weight(weight.get(args.in[1], args.scratch), to);
+      w = to;
+    }
+    auto floats = [&](int index) {
+      return index < 0 ? nullptr : args.input<float>(static_cast<size_t>(index));
+    };
+    conv.run(args.input<float>(0), w,
+             {.bias = floats(epilogue.bias),
+              .residual = floats(epilogue.residual),
+              .relu = epilogue.relu,
+              .limit = static_cast<float>(epilogue.limit)},
+             args.output<float>(0), args.scratch);
+  };
+}
+
+Step make_winograd_input_gradient(const ConvProblem& p, KernelContext& context) {
+  Scratch scratch;
+  size_t ordered = 0;
+  Source weight(p.weight, by_tap_transposed(p.weight), ordered);
+  scratch.reserve(ordered);
+  Convolution conv(transposed(winograd(p)), true, false, scratch);
+  context.scratch_bytes = scratch.total();
+  context.kernel = kernel_name();
+  return [=](const StepArgs& args) {
+    float* w = Operand::at(args.scratch, conv.weight_at);
+    conv.transform_weight(weight.get(args.in[1], args.scratch), w);
+    conv.run(args.input<float>(0), w, {}, args.output<float>(0), args.scratch);
+  };
+}
+
+Step make_winograd_weight_gradient(const ConvProblem& p, KernelContext& context) {
+  WinogradGeometry g = winograd(p);
+  size_t ordered = 0;
+  Sink weight(p.weight, by_tap(p.weight), ordered);
+  Scratch scratch;
+  scratch.reserve(ordered);
+  // Tiles at a time: their values stay in the outer caches.
+  constexpr int64_t values = 1 << 20;
+  int64_t rows = std::clamp<int64_t>(values / (winograd_points * (g.channels + g.outputs)), 32,
+                                     std::max<int64_t>(g.tiles(), 32));
+  auto reserve = [&](int64_t count) {
+    return scratch.reserve(sizeof(float) *
+                           static_cast<size_t>(winograd_points * winograd_stride(count)));
+  };
+  size_t x_at = reserve(rows * g.channels), y_at = reserve(rows * g.outputs);
+  size_t sums_at = reserve(g.channels * g.outputs);
+  context.scratch_bytes = scratch.total();
+  context.kernel = kernel_name();
+  return [=](const StepArgs& args) {
+    float *x = Operand::at(args.scratch, x_at), *y = Operand::at(args.scratch, y_at);
+    float* sums = Operand::at(args.scratch, sums_at);
+    for (int64_t first = 0; first < g.tiles(); first += rows) {
+      int64_t count = std::min(rows, g.tiles() - first);
+      parallel_for(count, 4, [&](int64_t begin, int64_t end) {
+        winograd_transform_x_kernel()(g, args.input<float>(0), first + begin, first + end, begin,
+                                      rows, x);
+        winograd_transform_gradient_kernel()(g, args.input<float>(1), first + begin, first + end,
+                                             begin, rows, y);
+      });
+      parallel_for(winograd_points, 1, [&](int64_t begin, int64_t end) {
+        winograd_products_kernel()(g, x, y, rows, count, first > 0, sums, begin, end);
+      });
+    }
+    float* result = weight.target(args.out[0], args.scratch);
+    parallel_for(g.channels, 4, [&](int64_t begin, int64_t end) {
+      winograd_weight_gradient_kernel()(g, sums, result, begin, end);
+    });
+    weight.finish(args.out[0], args.scratch);
+  };
+}
+
+}  // namespace wafer::cpu::own
