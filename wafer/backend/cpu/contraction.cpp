@@ -85,7 +85,8 @@ Step make_conv_weight_gradient(const ConvProblem& problem, KernelContext& contex
 
 Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelContext& context) {
 #ifdef WAFER_ONEDNN
-  if (suits_onednn({&problem.a, &problem.b, &problem.y})) {
+  bool suits = suits_onednn({&problem.a, &problem.b, &problem.y});
+  if (suits && !own::is_matmul_faster(problem)) {
     if (Step step = onednn::make_matmul(problem, epilogue, context)) return step;
   }
 #endif

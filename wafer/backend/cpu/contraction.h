@@ -70,6 +70,8 @@ Step make_conv(const ConvProblem& problem, const Epilogue& epilogue, KernelConte
 Step make_conv_input_gradient(const ConvProblem& problem, KernelContext& context);
 Step make_conv_weight_gradient(const ConvProblem& problem, KernelContext& context);
 Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelContext& context);
+// Whether that is expected to be faster than oneDNN's.
+bool is_matmul_faster(const MatmulProblem& problem);
 }  // namespace own
 
 }  // namespace wafer::cpu

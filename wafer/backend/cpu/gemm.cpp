@@ -26,10 +26,13 @@ void gemm(const GemmArgs& args, int parts, float* workspace,
         g.m = std::min(last, args.m) - first;
         g.a += first * g.a_row;
         g.c += first * g.c_row;
+        if (g.residual != nullptr) g.residual += first * g.c_row;
       } else {
         g.n = std::min(last, args.n) - first;
         g.b += first * g.b_column;
         g.c += first;
+        if (g.bias != nullptr) g.bias += first;
+        if (g.residual != nullptr) g.residual += first;
       }
       multiply(g, workspace + part * gemm_workspace);
     }

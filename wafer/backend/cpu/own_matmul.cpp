@@ -56,19 +56,26 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
       b = b32;
       if (p.y.dtype != DType::f32) c = b32 + aligned(b_size);
     }
+    auto floats = [&](int index) {
+      return convert || index < 0 ? nullptr : args.input<float>(static_cast<size_t>(index));
+    };
+    const float *bias = floats(epilogue.bias), *residual = floats(epilogue.residual);
     auto product = [&](int64_t i) {
-      return GemmArgs{e.m,
-                      e.n,
-                      e.k,
-                      a + i * e.m * e.k,
-                      e.a_row,
-                      e.a_column,
-                      b + i * e.k * e.n,
-                      e.b_row,
-                      e.b_column,
-                      c + i * e.m * e.n,
-                      e.n,
-                      false};
+      return GemmArgs{.m = e.m,
+                      .n = e.n,
+                      .k = e.k,
+                      .a = a + i * e.m * e.k,
+                      .a_row = e.a_row,
+                      .a_column = e.a_column,
+                      .b = b + i * e.k * e.n,
+                      .b_row = e.b_row,
+                      .b_column = e.b_column,
+                      .c = c + i * e.m * e.n,
+                      .c_row = e.n,
+                      .bias = bias,
+                      .residual = residual == nullptr ? nullptr : residual + i * e.m * e.n,
+                      .relu = !convert && epilogue.relu,
+                      .limit = static_cast<float>(epilogue.limit)};
     };
     if (over_batch) {
       parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
@@ -81,6 +88,7 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
     } else {
       for (int64_t i = 0; i < e.batch; ++i) gemm(product(i), parts, workspace, multiply);
     }
+    if (!convert) return;
     if (p.y.dtype != DType::f32) convert_to(p.y.dtype, c, args.out[0], c_size);
     apply_epilogue(epilogue, p.y, p.y.shape.rank() - 1, args);
   };
@@ -130,6 +138,15 @@ Step make_plain(const MatmulProblem& p, const Epilogue& epilogue) {
   };
 }
 }  // namespace
+
+bool is_matmul_faster(const MatmulProblem& p) {
+  // Without AVX-512 oneDNN copies neither operand where that would pay: rows of a that lie a page
+  // apart, or those of a wide b, cost it half of its rate.
+  if (isa() != Isa::avx2 || p.a.dtype != DType::f32 || p.y.elements() == 0) return false;
+  Extents e(p);
+  bool wide_b = !p.transpose_b && e.n >= 2048 && e.k >= 256 && e.m <= 256;
+  return p.transpose_a ? e.m >= 192 && e.n >= 96 && e.k >= 512 : wide_b && e.m >= 48;
+}
 
 Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelContext& context) {
   DType dtype = problem.y.dtype;

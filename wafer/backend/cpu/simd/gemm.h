@@ -17,14 +17,21 @@ struct GemmArgs {
   float* c = nullptr;
   int64_t c_row = 0;
   bool accumulate = false;
+  // What is done to the finished c, in this order; see Epilogue.
+  const float* bias = nullptr;      // [n]
+  const float* residual = nullptr;  // as c
+  bool relu = false;
+  float limit = 0;  // of ReLU
+
+  bool finishes() const { return bias != nullptr || residual != nullptr || relu; }
 };
 
 // Floats of workspace that a call of gemm_block needs, 64-byte aligned.
-constexpr int64_t gemm_workspace = 256 * (192 + 512);
+constexpr int64_t gemm_workspace = 256 * (96 + 512 + 1);
 
 // Blocked by the scheme of Goto and van de Geijn, "Anatomy of high-performance matrix
-// multiplication" (2008): panels of a and b are packed so that the micro-kernel reads both in
-// order.
+// multiplication" (2008): panels of b are packed so that the micro-kernel reads them in order, and
+// those of a where it is given by columns.
 WAFER_SIMD(void, gemm_block, (const GemmArgs& args, float* workspace))
 
 }  // namespace wafer::cpu
