@@ -140,12 +140,14 @@ Step make_plain(const MatmulProblem& p, const Epilogue& epilogue) {
 }  // namespace
 
 bool is_matmul_faster(const MatmulProblem& p) {
-  // Without AVX-512 oneDNN copies neither operand where that would pay: rows of a that lie a page
-  // apart, or those of a wide b, cost it half of its rate.
+  // Without AVX-512 oneDNN copies neither operand where that would pay: lines of a or of a wide b
+  // that lie a page apart cost it up to half of its rate.
   if (isa() != Isa::avx2 || p.a.dtype != DType::f32 || p.y.elements() == 0) return false;
   Extents e(p);
-  bool wide_b = !p.transpose_b && e.n >= 2048 && e.k >= 256 && e.m <= 256;
-  return p.transpose_a ? e.m >= 192 && e.n >= 96 && e.k >= 512 : wide_b && e.m >= 48;
+  if (p.transpose_a) return e.m >= 192 && e.n >= 96 && e.k >= 512;
+  bool deep = e.k >= 1024 && e.m >= 512 && e.n >= 96;
+  bool wide_b = !p.transpose_b && e.n >= 2048 && e.k >= 256 && e.m >= 48;
+  return deep || wide_b;
 }
 
 Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelContext& context) {
