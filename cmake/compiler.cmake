@@ -22,7 +22,7 @@ add_library(wafer_warnings INTERFACE)
 # compiler that the project is written with; clang, which builds the fuzzers, has others.
 set(gnu $<CXX_COMPILER_ID:GNU>)
 target_compile_options(wafer_warnings INTERFACE -Wall -Wextra -Wpedantic $<${gnu}:-Werror>
-  -Wno-missing-field-initializers $<${gnu}:-Wno-restrict>)
+  -Wno-missing-field-initializers $<${gnu}:-Wno-restrict> $<$<NOT:${gnu}>:-Wno-unknown-pragmas>)
 # g++ 12 warns of copies inside std::string that cannot happen, and through precompiled headers no
 # longer sees that they are the standard library's.
 target_compile_options(wafer_warnings INTERFACE
