@@ -149,6 +149,46 @@ TEST(CpuContraction, WinogradMatchesTheReference) {
   }
 }
 
+TEST(CpuContraction, PointwiseMatchesTheReference) {
+  RandomStream random(8);
+  namespace own = cpu::own;
+  for (int trial = 0; trial < 12; ++trial) {
+    int64_t in = pick(random, {1, 17, 64, 300}), out = pick(random, {1, 33, 48, 260});
+    ConvCase c{{pick(random, {1, 3}), in, pick(random, {1, 7}), pick(random, {1, 5, 20})},
+               {out, in, 1, 1},
+               {{1, 1}, {0, 0}, {0, 0}, {1, 1}, 1}};
+    ConvNodes nodes = nodes_of(c, DType::f32, last);
+    compare_with_reference(nodes.forward, random,
+                           [](const auto& p, auto& k) { return own::make_pointwise(p, {}, k); });
+    compare_with_reference(nodes.weight_gradient, random, [](const auto& p, auto& k) {
+      return own::make_pointwise_weight_gradient(p, k);
+    });
+  }
+}
+
+// Weights that are known are packed, and transformed, once.
+TEST(CpuContraction, KnownWeightsGiveTheSameBits) {
+  RandomStream random(9);
+  for (int64_t kernel : {1, 3}) {
+    ConvCase c{{2, 32, 9, 9},
+               {48, 32, kernel, kernel},
+               {{1, 1}, {kernel / 2, kernel / 2}, {kernel / 2, kernel / 2}, {1, 1}, 1}};
+    ConvNodes nodes = nodes_of(c, DType::f32, last);
+    const Node& node = nodes.forward.node();
+    Bytes x = testing::random_bytes(node.inputs[0].type(), random);
+    Bytes weight = testing::random_bytes(node.inputs[1].type(), random);
+    auto run = [&](bool known) {
+      cpu::ConvProblem problem = cpu::conv_problem(node);
+      if (known) problem.weight_values = weight.data();
+      KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
+      Step step = kernel == 1 ? cpu::own::make_pointwise(problem, {}, context)
+                              : cpu::own::make_winograd(problem, {}, context);
+      return testing::run_step(step, context.scratch_bytes, node.outputs, {x, weight})[0];
+    };
+    EXPECT_EQ(run(false), run(true)) << "kernel " << kernel;
+  }
+}
+
 // The root of the mean square of errors, as a part of that of the results: with 64 channels about
 // 1e-6, where a plain sum in f32 comes to 4e-7.
 TEST(CpuContraction, WinogradIsAsExactAsStated) {

@@ -53,6 +53,8 @@ bool suits_onednn(std::initializer_list<const Type*> types) {
 Step make_conv(const ConvProblem& problem, const Epilogue& epilogue, KernelContext& context) {
   if (own::is_winograd_faster(problem, own::Pass::forward))
     return own::make_winograd(problem, epilogue, context);
+  if (own::is_pointwise_faster(problem, own::Pass::forward))
+    return own::make_pointwise(problem, epilogue, context);
 #ifdef WAFER_ONEDNN
   if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
     if (Step step = onednn::make_conv(problem, epilogue, context)) return step;
@@ -75,6 +77,8 @@ Step make_conv_input_gradient(const ConvProblem& problem, KernelContext& context
 Step make_conv_weight_gradient(const ConvProblem& problem, KernelContext& context) {
   if (own::is_winograd_faster(problem, own::Pass::weight_gradient))
     return own::make_winograd_weight_gradient(problem, context);
+  if (own::is_pointwise_faster(problem, own::Pass::weight_gradient))
+    return own::make_pointwise_weight_gradient(problem, context);
 #ifdef WAFER_ONEDNN
   if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
     if (Step step = onednn::make_conv_weight_gradient(problem, context)) return step;

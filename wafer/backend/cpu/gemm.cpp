@@ -6,35 +6,33 @@
 
 namespace wafer::cpu {
 
-size_t gemm_workspace_bytes(int parts) {
-  return static_cast<size_t>(parts) * gemm_workspace * sizeof(float);
+Gemm::Gemm(int64_t m, int64_t n, int64_t k, int parts)
+    : n_(n), k_(k), panels_((n + gemm_panel - 1) / gemm_panel), parts_(parts) {
+  bool small = m * n * k < (int64_t{1} << 18);
+  if (small) return;
+  // Rows first, since each part reads b; but not so few that b takes more time than they do.
+  constexpr int64_t least_rows = 48;
+  rows_ = static_cast<int>(std::clamp<int64_t>(m / least_rows, 1, parts));
+  columns_ = static_cast<int>(std::clamp<int64_t>(parts / rows_, 1, panels_));
 }
 
-void gemm(const GemmArgs& args, int parts, float* workspace,
-          void (*multiply)(const GemmArgs&, float*)) {
-  // Ranges are whole tiles of every instruction set, so that none pays for partial ones.
-  constexpr int64_t tile = 96;
-  bool by_rows = args.m >= args.n;
-  int64_t units = ((by_rows ? args.m : args.n) + tile - 1) / tile;
-  bool small = args.m * args.n * args.k < (int64_t{1} << 18);
-  int64_t used = small ? 1 : std::min<int64_t>(parts, units);
-  parallel_for(used, 1, [&](int64_t begin, int64_t end) {
+void Gemm::pack(const GemmArgs& args, float* packed) const {
+  // Panels that are worth a thread of their own.
+  int64_t grain = (1 << 15) / std::max<int64_t>(k_ * gemm_panel, 1) + 1;
+  parallel_for(panels_, grain,
+               [&](int64_t begin, int64_t end) { gemm_pack_kernel()(args, packed, begin, end); });
+}
+
+void Gemm::run(const GemmArgs& args, const float* packed, float* workspace) const {
+  constexpr int64_t tile = 12;  // rows of a whole tile of every instruction set
+  int64_t tiles = (args.m + tile - 1) / tile;
+  parallel_for(rows_ * columns_, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
-      int64_t first = units * part / used * tile, last = units * (part + 1) / used * tile;
-      GemmArgs g = args;
-      if (by_rows) {
-        g.m = std::min(last, args.m) - first;
-        g.a += first * g.a_row;
-        g.c += first * g.c_row;
-        if (g.residual != nullptr) g.residual += first * g.c_row;
-      } else {
-        g.n = std::min(last, args.n) - first;
-        g.b += first * g.b_column;
-        g.c += first;
-        if (g.bias != nullptr) g.bias += first;
-        if (g.residual != nullptr) g.residual += first;
-      }
-      multiply(g, workspace + part * gemm_workspace);
+      int64_t row = part / columns_, column = part % columns_;
+      gemm_packed_kernel()(args, packed, tiles * row / rows_ * tile,
+                           std::min(tiles * (row + 1) / rows_ * tile, args.m),
+                           panels_ * column / columns_, panels_ * (column + 1) / columns_,
+                           workspace + part * gemm_rows_workspace);
     }
   });
 }

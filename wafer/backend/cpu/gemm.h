@@ -3,12 +3,23 @@
 
 namespace wafer::cpu {
 
-// Bytes of workspace that `gemm` needs with `parts` parts.
-size_t gemm_workspace_bytes(int parts);
+// Products on all threads: b is packed once, and each thread computes a part of c.
+class Gemm {
+ public:
+  // Of [m, k] and [k, n], by `parts` threads.
+  Gemm(int64_t m, int64_t n, int64_t k, int parts);
 
-// gemm_block over c cut into `parts` ranges of rows or of columns, whichever there are more of, in
-// parallel. `workspace` is 64-byte aligned. `multiply` is gemm_block_kernel().
-void gemm(const GemmArgs& args, int parts, float* workspace,
-          void (*multiply)(const GemmArgs&, float*));
+  // Floats of b when it is packed, and of the workspace of a run with one that is.
+  int64_t packed_floats() const { return gemm_packed_floats(n_, k_); }
+  int64_t workspace_floats() const { return parts_ * gemm_rows_workspace; }
+
+  void pack(const GemmArgs& args, float* packed) const;
+  // All but args.b. Memory is 64-byte aligned.
+  void run(const GemmArgs& args, const float* packed, float* workspace) const;
+
+ private:
+  int64_t n_, k_, panels_;
+  int parts_, rows_ = 1, columns_ = 1;  // parts along m and n
+};
 
 }  // namespace wafer::cpu

@@ -5,6 +5,7 @@
 #include "wafer/backend/cpu/gemm.h"
 #include "wafer/backend/cpu/own_epilogue.h"
 #include "wafer/base/threads.h"
+#include "wafer/ir/storage.h"
 
 namespace wafer::cpu::own {
 
@@ -34,59 +35,76 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
   int parts = p.threads > 0 ? p.threads : thread_count();
   // Small products of a large batch go one to a thread each, large ones are cut up.
   bool over_batch = e.batch >= parts;
+  Gemm gemm(e.m, e.n, e.k, parts);
+  Scratch scratch;
+  auto floats = [&](int64_t count) {
+    return scratch.reserve(static_cast<size_t>(count) * sizeof(float));
+  };
   int64_t a_size = e.batch * e.m * e.k, b_size = e.batch * e.k * e.n, c_size = e.batch * e.m * e.n;
-  auto aligned = [](int64_t count) { return (count + 15) / 16 * 16; };
-  context.scratch_bytes = gemm_workspace_bytes(parts);
-  if (convert) {
-    context.scratch_bytes +=
-        static_cast<size_t>(aligned(a_size) + aligned(b_size) + aligned(c_size)) * sizeof(float);
+  size_t a_at = convert ? floats(a_size) : 0, b_at = convert ? floats(b_size) : 0;
+  size_t c_at = convert ? floats(c_size) : 0;
+  size_t work_at = floats(over_batch ? parts * gemm_workspace : gemm.workspace_floats());
+  auto product = [=](const float* a, const float* b, float* c, int64_t i) {
+    return GemmArgs{.m = e.m,
+                    .n = e.n,
+                    .k = e.k,
+                    .a = a + i * e.m * e.k,
+                    .a_row = e.a_row,
+                    .a_column = e.a_column,
+                    .b = b == nullptr ? nullptr : b + i * e.k * e.n,
+                    .b_row = e.b_row,
+                    .b_column = e.b_column,
+                    .c = c + i * e.m * e.n,
+                    .c_row = e.n};
+  };
+  // A b that is known is packed once.
+  std::shared_ptr<Storage> packed;
+  if (!over_batch && !convert && e.batch == 1 && p.b_values != nullptr) {
+    packed = allocate_host(static_cast<size_t>(gemm.packed_floats()) * sizeof(float));
+    GemmArgs known = product(nullptr, static_cast<const float*>(p.b_values), nullptr, 0);
+    gemm.pack(known, static_cast<float*>(packed->data()));
   }
+  size_t packed_at = over_batch || packed ? 0 : floats(gemm.packed_floats());
+  context.scratch_bytes = scratch.total();
   context.kernel = str("own:", name(isa()));
   return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
-    auto* workspace = reinterpret_cast<float*>(args.scratch);
-    const float* a = args.input<float>(0);
-    const float* b = args.input<float>(1);
-    float* c = args.output<float>(0);
-    if (convert) {
-      float* a32 = workspace + gemm_workspace * parts;
-      float* b32 = a32 + aligned(a_size);
-      convert_from(p.a.dtype, args.in[0], a32, a_size);
-      convert_from(p.b.dtype, args.in[1], b32, b_size);
-      a = a32;
-      b = b32;
-      if (p.y.dtype != DType::f32) c = b32 + aligned(b_size);
-    }
-    auto floats = [&](int index) {
+    auto at = [&](size_t offset) { return reinterpret_cast<float*>(args.scratch + offset); };
+    auto input = [&](int index) {
       return convert || index < 0 ? nullptr : args.input<float>(static_cast<size_t>(index));
     };
-    const float *bias = floats(epilogue.bias), *residual = floats(epilogue.residual);
-    auto product = [&](int64_t i) {
-      return GemmArgs{.m = e.m,
-                      .n = e.n,
-                      .k = e.k,
-                      .a = a + i * e.m * e.k,
-                      .a_row = e.a_row,
-                      .a_column = e.a_column,
-                      .b = b + i * e.k * e.n,
-                      .b_row = e.b_row,
-                      .b_column = e.b_column,
-                      .c = c + i * e.m * e.n,
-                      .c_row = e.n,
-                      .bias = bias,
-                      .residual = residual == nullptr ? nullptr : residual + i * e.m * e.n,
-                      .relu = !convert && epilogue.relu,
-                      .limit = static_cast<float>(epilogue.limit)};
+    const float *a = input(0), *b = input(1);
+    float* c = args.output<float>(0);
+    if (convert) {
+      convert_from(p.a.dtype, args.in[0], at(a_at), a_size);
+      convert_from(p.b.dtype, args.in[1], at(b_at), b_size);
+      a = at(a_at);
+      b = at(b_at);
+      if (p.y.dtype != DType::f32) c = at(c_at);
+    }
+    const float *bias = input(epilogue.bias), *residual = input(epilogue.residual);
+    auto finished = [&](int64_t i) {
+      GemmArgs g = product(a, b, c, i);
+      g.bias = bias;
+      g.residual = residual == nullptr ? nullptr : residual + i * e.m * e.n;
+      g.relu = !convert && epilogue.relu;
+      g.limit = static_cast<float>(epilogue.limit);
+      return g;
     };
     if (over_batch) {
       parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
         for (int64_t part = begin; part < end; ++part) {
           for (int64_t i = e.batch * part / parts; i < e.batch * (part + 1) / parts; ++i) {
-            multiply(product(i), workspace + part * gemm_workspace);
+            multiply(finished(i), at(work_at) + part * gemm_workspace);
           }
         }
       });
     } else {
-      for (int64_t i = 0; i < e.batch; ++i) gemm(product(i), parts, workspace, multiply);
+      for (int64_t i = 0; i < e.batch; ++i) {
+        GemmArgs g = finished(i);
+        auto* known = packed ? static_cast<const float*>(packed->data()) : at(packed_at);
+        if (!packed) gemm.pack(g, at(packed_at));
+        gemm.run(g, known, at(work_at));
+      }
     }
     if (!convert) return;
     if (p.y.dtype != DType::f32) convert_to(p.y.dtype, c, args.out[0], c_size);

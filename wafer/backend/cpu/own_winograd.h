@@ -1,5 +1,5 @@
 #pragma once
-#include "wafer/backend/cpu/contraction.h"
+#include "wafer/backend/cpu/own_conv.h"
 
 // Convolutions of 3 by 3 in f32 by Winograd's F(4x4, 3x3), which multiplies a quarter as often as
 // their definition. Results differ from exact ones by about twice what a plain sum in f32 does.
@@ -8,7 +8,6 @@ namespace wafer::cpu::own {
 // Whether the forward convolution and both gradients of such a problem can be computed so: one
 // group, stride and dilation 1, channels-last, channels and outputs multiples of 16.
 bool is_winograd(const ConvProblem& problem);
-enum class Pass { forward, input_gradient, weight_gradient };
 // Whether that is expected to be faster than a direct convolution.
 bool is_winograd_faster(const ConvProblem& problem, Pass pass);
 

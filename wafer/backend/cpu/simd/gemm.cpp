@@ -6,17 +6,14 @@
 namespace wafer::cpu::WAFER_ISA {
 
 namespace {
-// Blocks: rows of a stay in the second-level cache, a panel of b in the first. Few enough rows that
-// their lines, when a page apart, find room in the cache's sets.
-constexpr int64_t block_rows = 96, block_columns = 512, block_depth = 256;
 // Packing writes whole vectors, beyond the end of a panel of rows.
 constexpr int64_t slack = 16;
 constexpr int64_t rows_panel(int64_t depth) {
   return tile_rows * depth + slack;
 }
-constexpr int64_t packed_rows = block_rows / tile_rows * rows_panel(block_depth);
-static_assert(block_rows % tile_rows == 0 && block_columns % tile_columns == 0);
-static_assert(packed_rows + block_depth * block_columns <= gemm_workspace);
+static_assert(gemm_block_rows % tile_rows == 0 && gemm_panel % tile_columns == 0 &&
+              gemm_block_columns % gemm_panel == 0);
+static_assert(gemm_block_rows / tile_rows * rows_panel(gemm_block_depth) <= gemm_rows_workspace);
 
 int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
@@ -119,74 +116,118 @@ float finish(float value, const GemmArgs& g, int64_t row, int64_t column) {
 struct Depth {
   int64_t depth;
   bool accumulate, last;
+
+  Depth(const GemmArgs& g, int64_t k0)
+      : depth(least(gemm_block_depth, g.k - k0)),
+        accumulate(g.accumulate || k0 > 0),
+        last(k0 + gemm_block_depth >= g.k) {}
 };
 
-// A tile of c at a row and column. x: its rows of a.
-[[gnu::always_inline]] inline void whole_tile(const GemmArgs& g, const Depth& d, const float* x,
-                                              int64_t x_row, int64_t x_step, const float* w,
-                                              int64_t row, int64_t column) {
+template <int count>
+struct Rows {
+  static constexpr int size = count;
+};
+
+// `rows` rows of a panel's columns, x being their rows of a.
+template <int rows>
+[[gnu::always_inline]] inline void multiply_rows(const GemmArgs& g, const Depth& d, const float* x,
+                                                 int64_t x_row, int64_t x_step, const float* w,
+                                                 int64_t row, int64_t column) {
   float* c = g.c + row * g.c_row + column;
-  for (int i = 0; i < tile_rows; ++i) __builtin_prefetch(c + i * g.c_row);
-  multiply<tile_rows, 2>(d.depth, x, x_row, x_step, w, tile_columns, c, g.c_row, d.accumulate);
-  if (!d.last || !g.finishes()) return;
-  for (int i = 0; i < tile_rows; ++i) {
-    for (int j = 0; j < tile_columns; j += lanes) {
-      float* to = c + i * g.c_row + j;
-      store(to, finish(load<VFloat>(to), g, row + i, column + j));
+  if (column + tile_columns <= g.n) {
+    for (int i = 0; i < rows; ++i) __builtin_prefetch(c + i * g.c_row);
+    multiply<rows, 2>(d.depth, x, x_row, x_step, w, tile_columns, c, g.c_row, d.accumulate);
+    if (!d.last || !g.finishes()) return;
+    for (int i = 0; i < rows; ++i) {
+      for (int j = 0; j < tile_columns; j += lanes) {
+        float* to = c + i * g.c_row + j;
+        store(to, finish(load<VFloat>(to), g, row + i, column + j));
+      }
+    }
+    return;
+  }
+  // Columns that reach beyond c: by way of whole ones.
+  alignas(64) float tile[rows * tile_columns];
+  multiply<rows, 2>(d.depth, x, x_row, x_step, w, tile_columns, tile, tile_columns, false);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; column + j < g.n; ++j) {
+      float value = tile[i * tile_columns + j];
+      float& to = c[i * g.c_row + j];
+      if (d.accumulate) value += to;
+      to = d.last ? finish(value, g, row + i, column + j) : value;
     }
   }
 }
 
-// A tile that reaches beyond c: by way of a whole one.
-void partial_tile(const GemmArgs& g, const Depth& d, const float* x, int64_t x_row, int64_t x_step,
-                  const float* w, int64_t row, int64_t column, int64_t rows, int64_t columns) {
-  alignas(64) float tile[tile_rows * tile_columns];
-  multiply<tile_rows, 2>(d.depth, x, x_row, x_step, w, tile_columns, tile, tile_columns, false);
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) {
-      float value = tile[i * tile_columns + j];
-      float& c = g.c[(row + i) * g.c_row + column + j];
-      if (d.accumulate) value += c;
-      c = d.last ? finish(value, g, row + i, column + j) : value;
+// Columns [n0, n0 + columns) of a block of rows. a: its first element; packed_b: its columns'.
+void multiply_block(const GemmArgs& g, const Depth& d, const float* a, int64_t m0, int64_t rows,
+                    const float* packed_b, int64_t n0, int64_t columns, float* packed_a) {
+  // Rows that lie one after the other are read where they are.
+  bool direct = g.a_column == 1;
+  if (!direct) pack_rows(rows, d.depth, a, g.a_row, g.a_column, packed_a);
+  int64_t tiles = (rows + tile_rows - 1) / tile_rows;
+  for (int64_t j = 0; j < columns; j += tile_columns) {
+    const float* w = packed_b + j * d.depth;
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      int64_t i = tile * tile_rows, count = least(tile_rows, rows - i);
+      const float* x = direct ? a + i * g.a_row : packed_a + tile * rows_panel(d.depth);
+      int64_t x_row = direct ? g.a_row : 1, x_step = direct ? 1 : tile_rows;
+      auto part = [&](auto size) __attribute__((always_inline)) {
+        constexpr int of = decltype(size)::size;
+        if (count < of) return;
+        multiply_rows<of>(g, d, x, x_row, x_step, w, m0 + i, n0 + j);
+        i += of;
+        count -= of;
+        x += of * x_row;
+      };
+      part(Rows<tile_rows>{});
+      if (count == 0) continue;
+      if constexpr (tile_rows > 8) part(Rows<8>{});
+      part(Rows<4>{});
+      part(Rows<2>{});
+      part(Rows<1>{});
     }
   }
 }
 }  // namespace
 
 void gemm_block(const GemmArgs& g, float* workspace) {
-  float *packed_a = workspace, *packed_b = workspace + packed_rows;
-  // Rows that lie one after the other are read where they are.
-  bool direct = g.a_column == 1;
-  for (int64_t n0 = 0; n0 < g.n; n0 += block_columns) {
-    int64_t columns = least(block_columns, g.n - n0);
-    for (int64_t k0 = 0; k0 < g.k; k0 += block_depth) {
-      Depth d{least(block_depth, g.k - k0), g.accumulate || k0 > 0, k0 + block_depth >= g.k};
+  float *packed_a = workspace, *packed_b = workspace + gemm_rows_workspace;
+  for (int64_t n0 = 0; n0 < g.n; n0 += gemm_block_columns) {
+    int64_t columns = least(gemm_block_columns, g.n - n0);
+    for (int64_t k0 = 0; k0 < g.k; k0 += gemm_block_depth) {
+      Depth d(g, k0);
       pack_columns(columns, d.depth, g.b + k0 * g.b_row + n0 * g.b_column, g.b_row, g.b_column,
                    packed_b);
-      for (int64_t m0 = 0; m0 < g.m; m0 += block_rows) {
-        int64_t rows = least(block_rows, g.m - m0), whole = rows / tile_rows * tile_rows;
-        const float* a = g.a + m0 * g.a_row + k0 * g.a_column;
-        // Of rows that are read in place, those of a last tile that has too few.
-        int64_t packed = direct ? whole : 0;
-        pack_rows(rows - packed, d.depth, a + packed * g.a_row, g.a_row, g.a_column, packed_a);
-        for (int64_t j = 0; j < columns; j += tile_columns) {
-          const float* w = packed_b + j * d.depth;
-          int64_t tiles = (rows + tile_rows - 1) / tile_rows;
-          for (int64_t i = 0; i < rows; i += tile_rows) {
-            bool in_place = i < packed;
-            const float* x = in_place ? a + i * g.a_row
-                                      : packed_a + (i - packed) / tile_rows * rows_panel(d.depth);
-            int64_t x_row = in_place ? g.a_row : 1, x_step = in_place ? 1 : tile_rows;
-            // The columns that come next, while these are multiplied.
-            fetch_part(w + d.depth * tile_columns, d.depth * tile_columns, i / tile_rows, tiles);
-            if (i < whole && j + tile_columns <= columns) {
-              whole_tile(g, d, x, x_row, x_step, w, m0 + i, n0 + j);
-            } else {
-              partial_tile(g, d, x, x_row, x_step, w, m0 + i, n0 + j, least(tile_rows, rows - i),
-                           least(tile_columns, columns - j));
-            }
-          }
-        }
+      for (int64_t m0 = 0; m0 < g.m; m0 += gemm_block_rows) {
+        multiply_block(g, d, g.a + m0 * g.a_row + k0 * g.a_column, m0,
+                       least(gemm_block_rows, g.m - m0), packed_b, n0, columns, packed_a);
+      }
+    }
+  }
+}
+
+void gemm_pack(const GemmArgs& g, float* packed, int64_t begin, int64_t end) {
+  int64_t width = gemm_packed_floats(g.n, 1), n0 = begin * gemm_panel;
+  int64_t columns = least(end * gemm_panel, g.n) - n0;
+  for (int64_t k0 = 0; k0 < g.k; k0 += gemm_block_depth) {
+    Depth d(g, k0);
+    pack_columns(columns, d.depth, g.b + k0 * g.b_row + n0 * g.b_column, g.b_row, g.b_column,
+                 packed + k0 * width + n0 * d.depth);
+  }
+}
+
+void gemm_packed(const GemmArgs& g, const float* packed, int64_t first_row, int64_t last_row,
+                 int64_t first_panel, int64_t last_panel, float* workspace) {
+  int64_t width = gemm_packed_floats(g.n, 1), end = least(last_panel * gemm_panel, g.n);
+  for (int64_t n0 = first_panel * gemm_panel; n0 < end; n0 += gemm_block_columns) {
+    int64_t columns = least(gemm_block_columns, end - n0);
+    for (int64_t k0 = 0; k0 < g.k; k0 += gemm_block_depth) {
+      Depth d(g, k0);
+      for (int64_t m0 = first_row; m0 < last_row; m0 += gemm_block_rows) {
+        multiply_block(g, d, g.a + m0 * g.a_row + k0 * g.a_column, m0,
+                       least(gemm_block_rows, last_row - m0), packed + k0 * width + n0 * d.depth,
+                       n0, columns, workspace);
       }
     }
   }

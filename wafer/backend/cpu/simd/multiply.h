@@ -48,13 +48,5 @@ template <int rows, int vectors>
   }
 }
 
-// Asks for one of `parts` parts of `count` values to be brought near.
-[[gnu::always_inline]] inline void fetch_part(const float* values, int64_t count, int64_t part,
-                                              int64_t parts) {
-  constexpr int64_t line = 16;
-  int64_t end = count * (part + 1) / parts;
-  for (int64_t i = count * part / parts; i < end; i += line) __builtin_prefetch(values + i);
-}
-
 }  // namespace
 }  // namespace wafer::cpu::WAFER_ISA

@@ -109,6 +109,14 @@ void positions(const float* images, int64_t image, const int64_t* in, int64_t ro
   return from != nullptr ? load<VFloat>(from + channel) : VFloat{};
 }
 
+// Asks for one of `parts` parts of `count` values to be brought near.
+[[gnu::always_inline]] inline void fetch_part(const float* values, int64_t count, int64_t part,
+                                              int64_t parts) {
+  constexpr int64_t line = 16;
+  int64_t end = count * (part + 1) / parts;
+  for (int64_t i = count * part / parts; i < end; i += line) __builtin_prefetch(values + i);
+}
+
 // multiply() for m rows, an even number: c is [m, vectors * lanes].
 template <int vectors>
 void multiply_rows(int64_t m, int64_t depth, const float* x, int64_t x_row, int64_t x_step,

@@ -1,0 +1,53 @@
+#include "wafer/backend/cpu/isa.h"
+#include "wafer/backend/cpu/own_conv.h"
+#include "wafer/backend/cpu/own_conv_operands.h"
+
+// Convolutions whose windows are one position: products of matrices, channels-last images being
+// [positions, channels].
+namespace wafer::cpu::own {
+
+namespace {
+struct Matrices {
+  Type x, weight, y;
+
+  explicit Matrices(const ConvProblem& p) {
+    auto matrix = [](int64_t rows, int64_t columns) {
+      return Type{DType::f32, Shape{rows, columns}};
+    };
+    int64_t channels = p.x.shape.size(1), outputs = p.y.shape.size(1);
+    int64_t positions = p.y.elements() / outputs;
+    x = matrix(positions, channels);
+    weight = matrix(outputs, channels);
+    y = matrix(positions, outputs);
+  }
+};
+}  // namespace
+
+bool is_pointwise_faster(const ConvProblem& p, Pass pass) {
+  // With AVX-512 oneDNN is as fast.
+  if (isa() != Isa::avx2 || p.groups != 1 || p.y.elements() == 0) return false;
+  for (const Type* type : {&p.x, &p.weight, &p.y}) {
+    if (type->dtype != DType::f32) return false;
+  }
+  if (p.x.strides() != channels_last(p.x) || p.y.strides() != channels_last(p.y)) return false;
+  if (!Geometry(p).pointwise() || p.x.elements() == 0) return false;
+  if (pass == Pass::forward) return p.weight_values != nullptr;
+  return pass == Pass::weight_gradient && p.weight.elements() >= 256 * 256;
+}
+
+Step make_pointwise(const ConvProblem& p, const Epilogue& epilogue, KernelContext& context) {
+  Matrices m(p);
+  MatmulProblem product{m.x, m.weight, m.y, false, true, p.weight_values};
+  return own::make_matmul(product, epilogue, context);
+}
+
+Step make_pointwise_weight_gradient(const ConvProblem& p, KernelContext& context) {
+  Matrices m(p);
+  Step product = own::make_matmul(MatmulProblem{m.y, m.x, m.weight, true}, {}, context);
+  return [product](const StepArgs& args) {
+    void* const in[] = {args.in[1], args.in[0]};
+    product({in, args.out, args.scratch});
+  };
+}
+
+}  // namespace wafer::cpu::own
