@@ -82,7 +82,8 @@ TEST(CpuContraction, ConvolutionsMatchTheReference) {
 
 // Compares make_own(problem, context) with the reference on random inputs.
 template <class MakeOwn>
-void compare_with_reference(const Tensor& y, RandomStream& random, const MakeOwn& make_own) {
+void compare_with_reference(const Tensor& y, RandomStream& random, const MakeOwn& make_own,
+                            double scale = 8) {
   const Node& node = y.node();
   std::vector<Bytes> inputs;
   for (const Tensor& input : node.inputs) {
@@ -93,7 +94,7 @@ void compare_with_reference(const Tensor& y, RandomStream& random, const MakeOwn
   auto got = testing::run_step(step, context.scratch_bytes, node.outputs, inputs);
   auto expected = testing::run_kernel(reference::find_kernel(*node.op), node, inputs, "reference");
   testing::expect_close(
-      node.outputs[0], got[0], expected[0], 8,
+      node.outputs[0], got[0], expected[0], scale,
       str("own ", node.op->name, " ", node.attrs.text(), " ", node.inputs[0].type()));
 }
 
@@ -189,6 +190,22 @@ TEST(CpuContraction, KnownWeightsGiveTheSameBits) {
   }
 }
 
+// Weights so large that blocks are, too, and more tiles than a weight's gradient takes at a time.
+// Sums are long, and their errors with them.
+TEST(CpuContraction, WinogradOfManyChannelsAndTiles) {
+  RandomStream random(10);
+  namespace own = cpu::own;
+  const ConvAttrs attrs{{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1};
+  ConvNodes channels = nodes_of({{10, 128, 8, 8}, {128, 128, 3, 3}, attrs}, DType::f32, last);
+  compare_with_reference(
+      channels.forward, random, [](const auto& p, auto& k) { return own::make_winograd(p, {}, k); },
+      32);
+  ConvNodes tiles = nodes_of({{7, 16, 47, 47}, {16, 16, 3, 3}, attrs}, DType::f32, last);
+  compare_with_reference(
+      tiles.weight_gradient, random,
+      [](const auto& p, auto& k) { return own::make_winograd_weight_gradient(p, k); }, 64);
+}
+
 // The root of the mean square of errors, as a part of that of the results: with 64 channels about
 // 1e-6, where a plain sum in f32 comes to 4e-7.
 TEST(CpuContraction, WinogradIsAsExactAsStated) {
@@ -229,7 +246,9 @@ TEST(CpuContraction, EmptyConvolutions) {
   RandomStream random(3);
   ConvCase no_images{{0, 3, 5, 5}, {4, 3, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1}};
   ConvCase no_channels{{2, 0, 5, 5}, {4, 0, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1}};
-  for (const ConvCase& c : {no_images, no_channels}) {
+  // All of y is made of padding.
+  ConvCase no_rows{{8, 16, 0, 8}, {16, 16, 3, 3}, {{1, 1}, {4, 1}, {4, 1}, {1, 1}, 1}};
+  for (const ConvCase& c : {no_images, no_channels, no_rows}) {
     for (Layout layout : {rows, last}) {
       ConvNodes nodes = nodes_of(c, DType::f32, layout);
       compare(nodes.forward, random);
@@ -287,8 +306,8 @@ TEST(CpuContraction, Epilogues) {
         Type x{DType::f32, Shape{7, 20, 6, 5}, last}, weight{DType::f32, Shape{17, 20, 3, 3}};
         Type y{DType::f32, Shape{7, 17, 6, 5}, last}, bias{DType::f32, Shape{17}};
         cpu::ConvProblem conv{x, weight, y, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1};
-        Type a{DType::f32, Shape{30, 40}}, b{DType::f32, Shape{17, 40}},
-            c{DType::f32, Shape{30, 17}};
+        Type a{DType::f32, Shape{30, 300}}, b{DType::f32, Shape{49, 300}},
+            c{DType::f32, Shape{30, 49}}, bias49{DType::f32, Shape{49}};
         cpu::MatmulProblem product{a, b, c, false, true};
         int next = 2;
         if (with_bias) epilogue.bias = next++;
@@ -328,13 +347,13 @@ TEST(CpuContraction, Epilogues) {
         check({x, weight}, y, bias,
               [&](const auto& e, auto& k) { return cpu::own::make_conv(conv, e, k); });
         Type x16{DType::f32, Shape{7, 16, 6, 5}, last}, y16{DType::f32, Shape{7, 32, 6, 5}, last};
-        Type weight16{DType::f32, Shape{32, 16, 3, 3}}, bias16{DType::f32, Shape{32}};
+        Type weight16{DType::f32, Shape{32, 16, 3, 3}}, bias32{DType::f32, Shape{32}};
         cpu::ConvProblem tiled{x16, weight16, y16, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1};
-        check({x16, weight16}, y16, bias16,
+        check({x16, weight16}, y16, bias32,
               [&](const auto& e, auto& k) { return cpu::own::make_winograd(tiled, e, k); });
-        check({a, b}, c, bias,
+        check({a, b}, c, bias49,
               [&](const auto& e, auto& k) { return cpu::make_matmul(product, e, k); });
-        check({a, b}, c, bias,
+        check({a, b}, c, bias49,
               [&](const auto& e, auto& k) { return cpu::own::make_matmul(product, e, k); });
       }
     }

@@ -23,11 +23,15 @@ double product(const Shape& shape, int from, int to) {
   return result;
 }
 
-// Sizes of a convolution seen forward: positions of the output, channels a group, kernel.
-std::vector<double> conv_size(const Shape& y, const Shape& weight) {
+// Sizes of a convolution seen forward: positions of the output, channels a group, kernel, stride.
+std::vector<double> conv_size(const Shape& y, const Shape& weight,
+                              const std::vector<int64_t>& stride) {
+  double strides = 1;
+  for (int64_t s : stride) strides *= static_cast<double>(s);
   return {log2_of(static_cast<double>(y.size(0)) * product(y, 2, y.rank())),
           log2_of(static_cast<double>(weight.size(1))),
-          log2_of(static_cast<double>(weight.size(0))), log2_of(product(weight, 2, weight.rank()))};
+          log2_of(static_cast<double>(weight.size(0))), log2_of(product(weight, 2, weight.rank())),
+          log2_of(strides)};
 }
 
 void describe_matmul(const Node& node, Work& work) {
@@ -95,11 +99,14 @@ Work work_of(const Node& node) {
   if (main.op->elementwise || main.is(op::fused)) {
     describe_elementwise(main, work);
   } else if (main.is(op::conv)) {
-    work.size = conv_size(main.outputs[0].shape, main.inputs[1].shape());
+    work.size =
+        conv_size(main.outputs[0].shape, main.inputs[1].shape(), main.attr<ConvAttrs>().stride);
   } else if (main.is(op::conv_input_gradient)) {
-    work.size = conv_size(main.inputs[0].shape(), main.inputs[1].shape());
+    work.size = conv_size(main.inputs[0].shape(), main.inputs[1].shape(),
+                          main.attr<ConvGradientAttrs>().stride);
   } else if (main.is(op::conv_weight_gradient)) {
-    work.size = conv_size(main.inputs[1].shape(), main.outputs[0].shape);
+    work.size = conv_size(main.inputs[1].shape(), main.outputs[0].shape,
+                          main.attr<ConvGradientAttrs>().stride);
   } else if (main.is(op::matmul)) {
     describe_matmul(main, work);
   } else if (main.is(op::reduce_sum) || main.is(op::reduce_max) || main.is(op::reduce_min) ||

@@ -7,13 +7,19 @@
 namespace wafer::cpu {
 
 Gemm::Gemm(int64_t m, int64_t n, int64_t k, int parts)
-    : n_(n), k_(k), panels_((n + gemm_panel - 1) / gemm_panel), parts_(parts) {
+    : n_(n), k_(k), panels_((n + gemm_panel - 1) / gemm_panel) {
   bool small = m * n * k < (int64_t{1} << 18);
   if (small) return;
-  // Rows first, since each part reads b; but not so few that b takes more time than they do.
+  // As many parts as there are threads, along m where that is possible, since each part reads the
+  // whole of a's rows and b's columns; but not so few rows that b takes more time than they do.
   constexpr int64_t least_rows = 48;
-  rows_ = static_cast<int>(std::clamp<int64_t>(m / least_rows, 1, parts));
-  columns_ = static_cast<int>(std::clamp<int64_t>(parts / rows_, 1, panels_));
+  auto most_rows = static_cast<int>(std::clamp<int64_t>(m / least_rows, 1, parts));
+  for (int rows = most_rows; rows > 0; --rows) {
+    auto columns = static_cast<int>(std::clamp<int64_t>(parts / rows, 1, panels_));
+    if (rows * columns <= rows_ * columns_) continue;
+    rows_ = rows;
+    columns_ = columns;
+  }
 }
 
 void Gemm::pack(const GemmArgs& args, float* packed) const {

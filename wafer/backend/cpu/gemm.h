@@ -6,12 +6,12 @@ namespace wafer::cpu {
 // Products on all threads: b is packed once, and each thread computes a part of c.
 class Gemm {
  public:
-  // Of [m, k] and [k, n], by `parts` threads.
+  // Of [m, k] and [k, n], by at most `parts` threads.
   Gemm(int64_t m, int64_t n, int64_t k, int parts);
 
   // Floats of b when it is packed, and of the workspace of a run with one that is.
   int64_t packed_floats() const { return gemm_packed_floats(n_, k_); }
-  int64_t workspace_floats() const { return parts_ * gemm_rows_workspace; }
+  int64_t workspace_floats() const { return rows_ * columns_ * gemm_rows_workspace; }
 
   void pack(const GemmArgs& args, float* packed) const;
   // All but args.b. Memory is 64-byte aligned.
@@ -19,7 +19,7 @@ class Gemm {
 
  private:
   int64_t n_, k_, panels_;
-  int parts_, rows_ = 1, columns_ = 1;  // parts along m and n
+  int rows_ = 1, columns_ = 1;  // parts along m and n
 };
 
 }  // namespace wafer::cpu

@@ -15,9 +15,10 @@ Step make_depthwise(const ConvProblem& problem, const Epilogue& epilogue, Kernel
 Step make_depthwise_input_gradient(const ConvProblem& problem, KernelContext& context);
 Step make_depthwise_weight_gradient(const ConvProblem& problem, KernelContext& context);
 
-// Convolutions whose windows are one position, as products of matrices, in f32.
 enum class Pass { forward, input_gradient, weight_gradient };
-// Whether they are expected to be faster so than by oneDNN.
+
+// Convolutions whose windows are one position, as products of matrices, in f32. Whether they are
+// expected to be faster so than by oneDNN.
 bool is_pointwise_faster(const ConvProblem& problem, Pass pass);
 Step make_pointwise(const ConvProblem& problem, const Epilogue& epilogue, KernelContext& context);
 Step make_pointwise_weight_gradient(const ConvProblem& problem, KernelContext& context);

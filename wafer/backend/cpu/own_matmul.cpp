@@ -33,8 +33,10 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
   Extents e(p);
   bool convert = p.a.dtype != DType::f32;
   int parts = p.threads > 0 ? p.threads : thread_count();
+  // A b that is known is packed once, when the step is made.
+  bool known_b = !convert && e.batch == 1 && p.b_values != nullptr;
   // Small products of a large batch go one to a thread each, large ones are cut up.
-  bool over_batch = e.batch >= parts;
+  bool over_batch = e.batch >= parts && !known_b;
   Gemm gemm(e.m, e.n, e.k, parts);
   Scratch scratch;
   auto floats = [&](int64_t count) {
@@ -57,12 +59,12 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
                     .c = c + i * e.m * e.n,
                     .c_row = e.n};
   };
-  // A b that is known is packed once.
   std::shared_ptr<Storage> packed;
-  if (!over_batch && !convert && e.batch == 1 && p.b_values != nullptr) {
+  if (known_b) {
     packed = allocate_host(static_cast<size_t>(gemm.packed_floats()) * sizeof(float));
     GemmArgs known = product(nullptr, static_cast<const float*>(p.b_values), nullptr, 0);
     gemm.pack(known, static_cast<float*>(packed->data()));
+    context.constant_bytes = packed->bytes();
   }
   size_t packed_at = over_batch || packed ? 0 : floats(gemm.packed_floats());
   context.scratch_bytes = scratch.total();

@@ -63,15 +63,16 @@ struct Schedule {
 struct Convolution {
   WinogradGeometry g;
   bool flip;
-  int parts = thread_count();
   Schedule schedule;
+  int parts;
   int64_t work_floats;
   size_t weight_at, work_at;
 
   Convolution(const WinogradGeometry& geometry, bool flipped, bool constant, Scratch& scratch)
       : g(geometry),
         flip(flipped),
-        schedule(g, parts),
+        schedule(g, thread_count()),
+        parts(static_cast<int>(std::min<int64_t>(schedule.jobs(), thread_count()))),
         work_floats(winograd_workspace(g.channels, schedule.block)) {
     weight_at = constant ? 0 : scratch.reserve(sizeof(float) * weight_floats());
     work_at = scratch.reserve(sizeof(float) * static_cast<size_t>(work_floats * parts));
@@ -107,7 +108,8 @@ std::string kernel_name() {
 }  // namespace
 
 bool is_winograd(const ConvProblem& p) {
-  if (p.spatial() != 2 || p.groups != 1 || p.y.elements() == 0) return false;
+  if (p.spatial() != 2 || p.groups != 1) return false;
+  if (p.x.elements() == 0 || p.y.elements() == 0) return false;
   for (const Type* type : {&p.x, &p.weight, &p.y}) {
     if (type->dtype != DType::f32) return false;
   }
@@ -128,8 +130,9 @@ bool is_winograd_faster(const ConvProblem& p, Pass pass) {
   int64_t tiles = winograd(p).tiles(), positions = p.y.elements() / p.y.shape.size(1);
   // Tiles that reach beyond small images compute too much for nothing.
   if (tiles * 8 > positions) return false;
-  // Weights grow fourfold when they are transformed: few tiles do not pay for reading that, and
-  // still less for making it in each run.
+  // Transformed weights are four times as large: those of such layers would fill the memory.
+  if (p.x.shape.size(1) * p.y.shape.size(1) > int64_t{1} << 20) return false;
+  // Few tiles do not pay for reading so much, and still less for making it in each run.
   bool transforms = pass != Pass::weight_gradient && p.weight_values == nullptr;
   return tiles >= (transforms ? 32 : 12);
 }
@@ -147,6 +150,7 @@ Step make_winograd(const ConvProblem& p, const Epilogue& epilogue, KernelContext
     transformed = allocate_host(sizeof(float) * conv.weight_floats());
     conv.transform_weight(weight.get(p.weight_values, order.data()),
                           static_cast<float*>(transformed->data()));
+    context.constant_bytes = transformed->bytes();
   }
   context.scratch_bytes = scratch.total();
   context.kernel = kernel_name();

@@ -72,7 +72,7 @@ void pack_rows(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64
   int64_t first = 0;
   if (a_row == 1) {
     // A panel's line takes one or two vectors, the last of which may bring values too many: they
-    // belong to rows that exist, and are written over.
+    // belong to rows that exist, and are written over or lie in the slack.
     constexpr int64_t width = (tile_rows + lanes - 1) / lanes * lanes;
     int64_t whole = 0;
     while (rows - whole >= width) whole += tile_rows;

@@ -117,7 +117,7 @@ void positions(const float* images, int64_t image, const int64_t* in, int64_t ro
   for (int64_t i = count * part / parts; i < end; i += line) __builtin_prefetch(values + i);
 }
 
-// multiply() for m rows, an even number: c is [m, vectors * lanes].
+// multiply() for m rows, a multiple of 4: c is [m, vectors * lanes].
 template <int vectors>
 void multiply_rows(int64_t m, int64_t depth, const float* x, int64_t x_row, int64_t x_step,
                    const float* w, int64_t w_step, float* c, int64_t c_row, bool accumulate) {

@@ -58,17 +58,17 @@ WAFER_SIMD(void, winograd_tiles,
             const WinogradEpilogue& epilogue, float* y, int64_t begin, int64_t end, int64_t block,
             int64_t first_panel, int64_t last_panel, float* workspace))
 
-// The weight's gradient. Of tiles [begin, end), which lie in rows from `row` on: the transform of x
-// to values [point][tile][channels] and that of y's gradient to [point][tile][outputs]; the values
-// of two points are winograd_stride(rows * channels or outputs) apart.
+// Tiles [begin, end), in rows from `row` on of values [point][tile][channels] of x, and
+// [point][tile] [outputs] of y's gradient; the values of two points are winograd_stride(rows *
+// channels or outputs) apart.
 WAFER_SIMD(void, winograd_transform_x,
            (const WinogradGeometry& g, const float* x, int64_t begin, int64_t end, int64_t row,
             int64_t rows, float* values))
 WAFER_SIMD(void, winograd_transform_gradient,
            (const WinogradGeometry& g, const float* y, int64_t begin, int64_t end, int64_t row,
             int64_t rows, float* values))
-// At points [begin, end): sums [point][channels][outputs] = (accumulate ? sums : 0) + the products
-// of both over tiles.
+// For the weight's gradient, at points [begin, end): sums [point][channels][outputs] = (accumulate
+// ? sums : 0) + the products of both over tiles.
 WAFER_SIMD(void, winograd_products,
            (const WinogradGeometry& g, const float* x, const float* y, int64_t rows, int64_t tiles,
             bool accumulate, float* sums, int64_t begin, int64_t end))
