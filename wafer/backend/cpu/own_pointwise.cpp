@@ -31,7 +31,10 @@ bool is_pointwise_faster(const ConvProblem& p, Pass pass) {
   }
   if (p.x.strides() != channels_last(p.x) || p.y.strides() != channels_last(p.y)) return false;
   if (!Geometry(p).pointwise() || p.x.elements() == 0) return false;
-  if (pass == Pass::forward) return p.weight_values != nullptr;
+  // Of few channels, storing results takes the time; columns that are no whole vectors, too.
+  int64_t channels = p.x.shape.size(1), outputs = p.y.shape.size(1);
+  if (pass == Pass::forward)
+    return p.weight_values != nullptr && channels >= 64 && outputs % 16 == 0;
   return pass == Pass::weight_gradient && p.weight.elements() >= 256 * 256;
 }
 
