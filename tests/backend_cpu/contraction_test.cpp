@@ -6,6 +6,7 @@
 #include "tests/backend_cpu/compare.h"
 #include "wafer/backend/cpu/own_winograd.h"
 #include "wafer/backend/cpu/team.h"
+#include "wafer/base/threads.h"
 #include "wafer/op/conv.h"
 #include "wafer/op/matmul.h"
 
@@ -323,7 +324,8 @@ TEST(CpuContraction, Epilogues) {
           auto run = [&](const cpu::Epilogue& e) {
             KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
             Step step = make_step(e, context);
-            cpu::FlushDenormalsInTeam as_in_a_run;
+            FlushDenormals as_in_a_run;
+            cpu::FlushDenormalsInTeam in_its_threads;
             return testing::run_step(step, context.scratch_bytes, {result}, inputs)[0];
           };
           Bytes plain = run({}), got = run(epilogue);
