@@ -115,9 +115,7 @@ void* open_any(std::initializer_list<const char*> names) {
   }
   return nullptr;
 }
-}  // namespace
 
-namespace {
 // A table of functions, or why there is none.
 template <class Table>
 struct Loaded {
