@@ -4,7 +4,8 @@
 #include <limits>
 
 #include "tests/backend_cpu/compare.h"
-#include "wafer/backend/cpu/own_winograd.h"
+#include "wafer/backend/cpu/isa.h"
+#include "wafer/backend/cpu/own_conv.h"
 #include "wafer/backend/cpu/team.h"
 #include "wafer/base/threads.h"
 #include "wafer/op/conv.h"
@@ -166,6 +167,28 @@ TEST(CpuContraction, PointwiseMatchesTheReference) {
       return own::make_pointwise_weight_gradient(p, k);
     });
   }
+}
+
+TEST(CpuContraction, WinogradIsTakenWhereItPays) {
+  if (cpu::isa() == cpu::Isa::portable) GTEST_SKIP() << "WAFER_ISA=portable leaves it to oneDNN";
+  std::vector<float> values(64 * 64 * 9);
+  auto taken = [&](int64_t batch, int64_t channels, int64_t size, int64_t stride, bool known) {
+    ConvCase c{{batch, channels, size, size},
+               {channels, channels, 3, 3},
+               {{stride, stride}, {1, 1}, {1, 1}, {1, 1}, 1}};
+    ConvNodes nodes = nodes_of(c, DType::f32, last);
+    cpu::ConvProblem problem = cpu::conv_problem(nodes.forward.node());
+    if (known) problem.weight_values = values.data();
+    KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
+    cpu::make_conv(problem, {}, context);
+    return context.kernel.starts_with("own winograd");
+  };
+  EXPECT_TRUE(taken(4, 64, 32, 1, false));
+  EXPECT_FALSE(taken(4, 64, 32, 2, false));
+  EXPECT_FALSE(taken(4, 17, 32, 1, false));
+  EXPECT_FALSE(taken(64, 64, 2, 1, false));  // smaller than a tile
+  EXPECT_FALSE(taken(1, 64, 16, 1, false));  // 16 tiles do not pay for a transformed weight
+  EXPECT_TRUE(taken(1, 64, 16, 1, true));
 }
 
 // Weights that are known are packed, and transformed, once.

@@ -1,6 +1,6 @@
 #include "wafer/backend/cpu/contraction.h"
 
-#include "wafer/backend/cpu/own_winograd.h"
+#include "wafer/backend/cpu/own_conv.h"
 #include "wafer/op/conv.h"
 #include "wafer/op/matmul.h"
 #include "wafer/op/op.h"
@@ -51,9 +51,9 @@ bool suits_onednn(std::initializer_list<const Type*> types) {
 }  // namespace
 
 Step make_conv(const ConvProblem& problem, const Epilogue& epilogue, KernelContext& context) {
-  if (own::is_winograd_faster(problem, own::Pass::forward))
+  if (own::is_winograd_faster(problem, own::ConvKind::forward))
     return own::make_winograd(problem, epilogue, context);
-  if (own::is_pointwise_faster(problem, own::Pass::forward))
+  if (own::is_pointwise_faster(problem, own::ConvKind::forward))
     return own::make_pointwise(problem, epilogue, context);
 #ifdef WAFER_ONEDNN
   if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
@@ -64,7 +64,7 @@ Step make_conv(const ConvProblem& problem, const Epilogue& epilogue, KernelConte
 }
 
 Step make_conv_input_gradient(const ConvProblem& problem, KernelContext& context) {
-  if (own::is_winograd_faster(problem, own::Pass::input_gradient))
+  if (own::is_winograd_faster(problem, own::ConvKind::input_gradient))
     return own::make_winograd_input_gradient(problem, context);
 #ifdef WAFER_ONEDNN
   if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
@@ -75,9 +75,9 @@ Step make_conv_input_gradient(const ConvProblem& problem, KernelContext& context
 }
 
 Step make_conv_weight_gradient(const ConvProblem& problem, KernelContext& context) {
-  if (own::is_winograd_faster(problem, own::Pass::weight_gradient))
+  if (own::is_winograd_faster(problem, own::ConvKind::weight_gradient))
     return own::make_winograd_weight_gradient(problem, context);
-  if (own::is_pointwise_faster(problem, own::Pass::weight_gradient))
+  if (own::is_pointwise_faster(problem, own::ConvKind::weight_gradient))
     return own::make_pointwise_weight_gradient(problem, context);
 #ifdef WAFER_ONEDNN
   if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {

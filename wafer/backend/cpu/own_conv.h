@@ -15,12 +15,23 @@ Step make_depthwise(const ConvProblem& problem, const Epilogue& epilogue, Kernel
 Step make_depthwise_input_gradient(const ConvProblem& problem, KernelContext& context);
 Step make_depthwise_weight_gradient(const ConvProblem& problem, KernelContext& context);
 
-enum class Pass { forward, input_gradient, weight_gradient };
+// Which of the three a step computes.
+enum class ConvKind { forward, input_gradient, weight_gradient };
 
-// Convolutions whose windows are one position, as products of matrices, in f32. Whether they are
-// expected to be faster so than by oneDNN.
-bool is_pointwise_faster(const ConvProblem& problem, Pass pass);
+// The following take channels-last f32 alone. is_..._faster: whether one of them is expected to
+// take less time than a direct convolution, oneDNN's where it is built in.
+
+// Of windows of one position, as products of matrices.
+bool is_pointwise_faster(const ConvProblem& problem, ConvKind kind);
 Step make_pointwise(const ConvProblem& problem, const Epilogue& epilogue, KernelContext& context);
 Step make_pointwise_weight_gradient(const ConvProblem& problem, KernelContext& context);
+
+// Of windows of 3 by 3 by Winograd's F(4x4, 3x3), which multiplies a quarter as often as their
+// definition. Errors are 2 to 3 times those of a plain sum in f32.
+bool is_winograd(const ConvProblem& problem);  // whether it can be computed so, all three kinds
+bool is_winograd_faster(const ConvProblem& problem, ConvKind kind);
+Step make_winograd(const ConvProblem& problem, const Epilogue& epilogue, KernelContext& context);
+Step make_winograd_input_gradient(const ConvProblem& problem, KernelContext& context);
+Step make_winograd_weight_gradient(const ConvProblem& problem, KernelContext& context);
 
 }  // namespace wafer::cpu::own

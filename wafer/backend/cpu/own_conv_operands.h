@@ -113,6 +113,18 @@ inline std::vector<int64_t> channels_last(const Type& type) {
   return last.strides();
 }
 
+// Everything f32 and the images channels-last, as kernels that convert nothing want it, and neither
+// image empty.
+inline bool is_f32_channels_last(const ConvProblem& p) {
+  for (const Type* type : {&p.x, &p.weight, &p.y}) {
+    if (type->dtype != DType::f32) return false;
+  }
+  for (const Type* image : {&p.x, &p.y}) {
+    if (image->elements() == 0 || image->strides() != channels_last(*image)) return false;
+  }
+  return true;
+}
+
 // Strides of a weight [out, in / groups, kernel...] stored as [group][tap][in / groups][out /
 // groups]; only for one group are these strides, so each group is a matrix of all outputs.
 inline std::vector<int64_t> by_tap(const Type& weight) {

@@ -47,4 +47,12 @@ void apply_epilogue(const Epilogue& epilogue, const Type& y, int bias_axis, cons
   }
 }
 
+Finish finish_of(const Epilogue& epilogue, const StepArgs& args) {
+  auto floats = [&](int index) {
+    return index < 0 ? nullptr : args.input<float>(static_cast<size_t>(index));
+  };
+  return {floats(epilogue.bias), floats(epilogue.residual), epilogue.relu,
+          static_cast<float>(epilogue.limit)};
+}
+
 }  // namespace wafer::cpu::own

@@ -53,7 +53,7 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
                     .a = a + i * e.m * e.k,
                     .a_row = e.a_row,
                     .a_column = e.a_column,
-                    .b = b == nullptr ? nullptr : b + i * e.k * e.n,
+                    .b = b + i * e.k * e.n,
                     .b_row = e.b_row,
                     .b_column = e.b_column,
                     .c = c + i * e.m * e.n,
@@ -71,11 +71,9 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
   context.kernel = str("own:", name(isa()));
   return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
     auto at = [&](size_t offset) { return reinterpret_cast<float*>(args.scratch + offset); };
-    auto input = [&](int index) {
-      return convert || index < 0 ? nullptr : args.input<float>(static_cast<size_t>(index));
-    };
-    const float *a = input(0), *b = input(1);
+    const float *a = args.input<float>(0), *b = args.input<float>(1);
     float* c = args.output<float>(0);
+    Finish finish = convert ? Finish{} : finish_of(epilogue, args);
     if (convert) {
       convert_from(p.a.dtype, args.in[0], at(a_at), a_size);
       convert_from(p.b.dtype, args.in[1], at(b_at), b_size);
@@ -83,13 +81,10 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
       b = at(b_at);
       if (p.y.dtype != DType::f32) c = at(c_at);
     }
-    const float *bias = input(epilogue.bias), *residual = input(epilogue.residual);
     auto finished = [&](int64_t i) {
       GemmArgs g = product(a, b, c, i);
-      g.bias = bias;
-      g.residual = residual == nullptr ? nullptr : residual + i * e.m * e.n;
-      g.relu = !convert && epilogue.relu;
-      g.limit = static_cast<float>(epilogue.limit);
+      g.finish = finish;
+      if (g.finish.residual != nullptr) g.finish.residual += i * e.m * e.n;
       return g;
     };
     if (over_batch) {

@@ -23,19 +23,18 @@ struct Matrices {
 };
 }  // namespace
 
-bool is_pointwise_faster(const ConvProblem& p, Pass pass) {
+bool is_pointwise_faster(const ConvProblem& p, ConvKind kind) {
   // With AVX-512 oneDNN is as fast.
-  if (isa() != Isa::avx2 || p.groups != 1 || p.y.elements() == 0) return false;
-  for (const Type* type : {&p.x, &p.weight, &p.y}) {
-    if (type->dtype != DType::f32) return false;
-  }
-  if (p.x.strides() != channels_last(p.x) || p.y.strides() != channels_last(p.y)) return false;
-  if (!Geometry(p).pointwise() || p.x.elements() == 0) return false;
-  // Of few channels, storing results takes the time; columns that are no whole vectors, too.
+  if (isa() != Isa::avx2 || p.groups != 1 || !is_f32_channels_last(p)) return false;
+  if (!Geometry(p).pointwise()) return false;
   int64_t channels = p.x.shape.size(1), outputs = p.y.shape.size(1);
-  if (pass == Pass::forward)
-    return p.weight_values != nullptr && channels >= 64 && outputs % 16 == 0;
-  return pass == Pass::weight_gradient && p.weight.elements() >= 256 * 256;
+  switch (kind) {
+    case ConvKind::forward:
+      // Of few channels, storing results takes the time; columns that are no whole vectors, too.
+      return p.weight_values != nullptr && channels >= 64 && outputs % 16 == 0;
+    case ConvKind::weight_gradient: return p.weight.elements() >= 256 * 256;
+    default: return false;
+  }
 }
 
 Step make_pointwise(const ConvProblem& p, const Epilogue& epilogue, KernelContext& context) {

@@ -1,9 +1,9 @@
-#include "wafer/backend/cpu/own_winograd.h"
-
 #include <algorithm>
 #include <memory>
 
+#include "wafer/backend/cpu/own_conv.h"
 #include "wafer/backend/cpu/own_conv_operands.h"
+#include "wafer/backend/cpu/own_epilogue.h"
 #include "wafer/backend/cpu/simd/winograd.h"
 #include "wafer/base/threads.h"
 #include "wafer/ir/storage.h"
@@ -59,61 +59,82 @@ struct Schedule {
   int64_t jobs() const { return blocks * splits; }
 };
 
-// A convolution by g: y's gradient is its x where that of x is computed.
-struct Convolution {
-  WinogradGeometry g;
-  bool flip;
-  Schedule schedule;
-  int parts;
-  int64_t work_floats;
-  size_t weight_at, work_at;
-
-  Convolution(const WinogradGeometry& geometry, bool flipped, bool constant, Scratch& scratch)
-      : g(geometry),
-        flip(flipped),
-        schedule(g, thread_count()),
-        parts(static_cast<int>(std::min<int64_t>(schedule.jobs(), thread_count()))),
-        work_floats(winograd_workspace(g.channels, schedule.block)) {
-    weight_at = constant ? 0 : scratch.reserve(sizeof(float) * weight_floats());
-    work_at = scratch.reserve(sizeof(float) * static_cast<size_t>(work_floats * parts));
-  }
-  size_t weight_floats() const {
-    return static_cast<size_t>(schedule.panels * winograd_panel_floats(g.channels));
-  }
-
-  void transform_weight(const float* weight, float* to) const {
-    parallel_for(schedule.panels, 1, [&](int64_t begin, int64_t end) {
-      winograd_weights_kernel()(g, weight, flip, to, begin, end);
-    });
-  }
-
-  void run(const float* x, const float* transformed, const WinogradEpilogue& epilogue, float* y,
-           std::byte* scratch) const {
-    const Schedule& s = schedule;
-    over_parts(parts, s.jobs(), [&](int64_t part, int64_t begin, int64_t end) {
-      float* work = Operand::at(scratch, work_at) + part * work_floats;
-      for (int64_t job = begin; job < end; ++job) {
-        int64_t first = job % s.blocks * s.block, split = job / s.blocks;
-        winograd_tiles_kernel()(
-            g, x, transformed, epilogue, y, first, std::min(first + s.block, g.tiles()), s.block,
-            s.panels * split / s.splits, s.panels * (split + 1) / s.splits, work);
-      }
-    });
-  }
-};
-
 std::string kernel_name() {
   return str("own winograd:", name(isa()));
 }
+
+// A convolution of its first input by the weight of its second: forward, or of y's gradient to x's.
+class Convolution {
+ public:
+  // `order`: strides of the weight in the order [3, 3, channels, outputs]. `known`: its values,
+  // where they are a constant, which is transformed now, once.
+  Convolution(const WinogradGeometry& geometry, bool flip, const Type& weight,
+              const std::vector<int64_t>& order, const void* known, KernelContext& context)
+      : g_(geometry),
+        flip_(flip),
+        schedule_(g_, thread_count()),
+        parts_(static_cast<int>(std::min<int64_t>(schedule_.jobs(), thread_count()))),
+        work_floats_(winograd_workspace(g_.channels, schedule_.block)),
+        weight_(weight, order, weight_bytes_) {
+    size_t transformed_bytes =
+        sizeof(float) * static_cast<size_t>(schedule_.panels * winograd_panel_floats(g_.channels));
+    Scratch scratch;
+    if (known != nullptr) {
+      std::vector<std::byte> ordered(weight_bytes_);
+      known_ = allocate_host(transformed_bytes);
+      transform_weight(known, ordered.data(), static_cast<float*>(known_->data()));
+      context.constant_bytes = known_->bytes();
+    } else {
+      scratch.reserve(weight_bytes_);  // the first of it, as weight_ expects
+      transformed_at_ = scratch.reserve(transformed_bytes);
+    }
+    work_at_ = scratch.reserve(sizeof(float) * static_cast<size_t>(work_floats_ * parts_));
+    context.scratch_bytes = scratch.total();
+    context.kernel = kernel_name();
+  }
+
+  void run(const StepArgs& args, const Finish& finish) const {
+    float* transformed = nullptr;
+    if (known_) {
+      transformed = static_cast<float*>(known_->data());
+    } else {
+      transformed = Operand::at(args.scratch, transformed_at_);
+      transform_weight(args.in[1], args.scratch, transformed);
+    }
+    const Schedule& s = schedule_;
+    over_parts(parts_, s.jobs(), [&](int64_t part, int64_t begin, int64_t end) {
+      float* work = Operand::at(args.scratch, work_at_) + part * work_floats_;
+      for (int64_t job = begin; job < end; ++job) {
+        int64_t first = job % s.blocks * s.block, split = job / s.blocks;
+        winograd_tiles_kernel()(g_, args.input<float>(0), transformed, finish,
+                                args.output<float>(0), first, std::min(first + s.block, g_.tiles()),
+                                s.block, s.panels * split / s.splits,
+                                s.panels * (split + 1) / s.splits, work);
+      }
+    });
+  }
+
+ private:
+  void transform_weight(const void* weight, std::byte* ordered, float* to) const {
+    const float* values = weight_.get(weight, ordered);
+    parallel_for(schedule_.panels, 1, [&](int64_t begin, int64_t end) {
+      winograd_weights_kernel()(g_, values, flip_, to, begin, end);
+    });
+  }
+
+  WinogradGeometry g_;
+  bool flip_;
+  Schedule schedule_;
+  int parts_;
+  int64_t work_floats_;
+  size_t weight_bytes_ = 0, transformed_at_ = 0, work_at_ = 0;
+  Source weight_;
+  std::shared_ptr<Storage> known_;  // the weight, transformed
+};
 }  // namespace
 
 bool is_winograd(const ConvProblem& p) {
-  if (p.spatial() != 2 || p.groups != 1) return false;
-  if (p.x.elements() == 0 || p.y.elements() == 0) return false;
-  for (const Type* type : {&p.x, &p.weight, &p.y}) {
-    if (type->dtype != DType::f32) return false;
-  }
-  if (p.x.strides() != channels_last(p.x) || p.y.strides() != channels_last(p.y)) return false;
+  if (p.spatial() != 2 || p.groups != 1 || !is_f32_channels_last(p)) return false;
   for (size_t i = 0; i < 2; ++i) {
     bool plain = p.stride[i] == 1 && p.dilation[i] == 1;
     if (!plain || p.weight.shape.size(static_cast<int>(i) + 2) != 3) return false;
@@ -121,7 +142,7 @@ bool is_winograd(const ConvProblem& p) {
   return p.x.shape.size(1) % 16 == 0 && p.y.shape.size(1) % 16 == 0;
 }
 
-bool is_winograd_faster(const ConvProblem& p, Pass pass) {
+bool is_winograd_faster(const ConvProblem& p, ConvKind kind) {
 #ifdef WAFER_ONEDNN
   // oneDNN has kernels for more than this CPU is said to have.
   if (isa() == Isa::portable) return false;
@@ -133,61 +154,19 @@ bool is_winograd_faster(const ConvProblem& p, Pass pass) {
   // Transformed weights are four times as large: those of such layers would fill the memory.
   if (p.x.shape.size(1) * p.y.shape.size(1) > int64_t{1} << 20) return false;
   // Few tiles do not pay for reading so much, and still less for making it in each run.
-  bool transforms = pass != Pass::weight_gradient && p.weight_values == nullptr;
+  bool transforms = kind != ConvKind::weight_gradient && p.weight_values == nullptr;
   return tiles >= (transforms ? 32 : 12);
 }
 
 Step make_winograd(const ConvProblem& p, const Epilogue& epilogue, KernelContext& context) {
-  Scratch scratch;
-  size_t ordered = 0;
-  Source weight(p.weight, by_tap(p.weight), ordered);
-  bool constant = p.weight_values != nullptr;
-  if (!constant) scratch.reserve(ordered);
-  Convolution conv(winograd(p), false, constant, scratch);
-  std::shared_ptr<Storage> transformed;
-  if (constant) {
-    std::vector<std::byte> order(ordered);
-    transformed = allocate_host(sizeof(float) * conv.weight_floats());
-    conv.transform_weight(weight.get(p.weight_values, order.data()),
-                          static_cast<float*>(transformed->data()));
-    context.constant_bytes = transformed->bytes();
-  }
-  context.scratch_bytes = scratch.total();
-  context.kernel = kernel_name();
-  return [=](const StepArgs& args) {
-    const float* w = nullptr;
-    if (transformed) {
-      w = static_cast<const float*>(transformed->data());
-    } else {
-      float* to = Operand::at(args.scratch, conv.weight_at);
-      conv.transform_weight(weight.get(args.in[1], args.scratch), to);
-      w = to;
-    }
-    auto floats = [&](int index) {
-      return index < 0 ? nullptr : args.input<float>(static_cast<size_t>(index));
-    };
-    conv.run(args.input<float>(0), w,
-             {.bias = floats(epilogue.bias),
-              .residual = floats(epilogue.residual),
-              .relu = epilogue.relu,
-              .limit = static_cast<float>(epilogue.limit)},
-             args.output<float>(0), args.scratch);
-  };
+  Convolution conv(winograd(p), false, p.weight, by_tap(p.weight), p.weight_values, context);
+  return [=](const StepArgs& args) { conv.run(args, finish_of(epilogue, args)); };
 }
 
 Step make_winograd_input_gradient(const ConvProblem& p, KernelContext& context) {
-  Scratch scratch;
-  size_t ordered = 0;
-  Source weight(p.weight, by_tap_transposed(p.weight), ordered);
-  scratch.reserve(ordered);
-  Convolution conv(transposed(winograd(p)), true, false, scratch);
-  context.scratch_bytes = scratch.total();
-  context.kernel = kernel_name();
-  return [=](const StepArgs& args) {
-    float* w = Operand::at(args.scratch, conv.weight_at);
-    conv.transform_weight(weight.get(args.in[1], args.scratch), w);
-    conv.run(args.input<float>(0), w, {}, args.output<float>(0), args.scratch);
-  };
+  Convolution conv(transposed(winograd(p)), true, p.weight, by_tap_transposed(p.weight), nullptr,
+                   context);
+  return [=](const StepArgs& args) { conv.run(args, {}); };
 }
 
 Step make_winograd_weight_gradient(const ConvProblem& p, KernelContext& context) {

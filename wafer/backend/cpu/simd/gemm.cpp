@@ -15,10 +15,6 @@ static_assert(gemm_block_rows % tile_rows == 0 && gemm_panel % tile_columns == 0
               gemm_block_columns % gemm_panel == 0);
 static_assert(gemm_block_rows / tile_rows * rows_panel(gemm_block_depth) <= gemm_rows_workspace);
 
-int64_t least(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-
 // The first `count` of `width` lines at depth [begin, end) to to[p * width + line], one by one.
 void pack_slowly(int64_t count, int64_t width, int64_t begin, int64_t end, const float* from,
                  int64_t line_stride, int64_t depth_stride, float* to) {
@@ -93,25 +89,6 @@ void pack_rows(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64
   }
 }
 
-[[gnu::always_inline]] inline VFloat finish(VFloat value, const GemmArgs& g, int64_t row,
-                                            int64_t column) {
-  if (g.bias != nullptr) value += load<VFloat>(g.bias + column);
-  if (g.residual != nullptr) value += load<VFloat>(g.residual + row * g.c_row + column);
-  if (g.relu) {
-    value = value < VFloat{} ? VFloat{} : value;  // NaN stays
-    value = value > splat(g.limit) ? splat(g.limit) : value;
-  }
-  return value;
-}
-
-float finish(float value, const GemmArgs& g, int64_t row, int64_t column) {
-  if (g.bias != nullptr) value += g.bias[column];
-  if (g.residual != nullptr) value += g.residual[row * g.c_row + column];
-  if (g.relu && value < 0) value = 0;
-  if (g.relu && value > g.limit) value = g.limit;
-  return value;
-}
-
 // What one block of depth adds to c.
 struct Depth {
   int64_t depth;
@@ -123,38 +100,31 @@ struct Depth {
         last(k0 + gemm_block_depth >= g.k) {}
 };
 
-template <int count>
-struct Rows {
-  static constexpr int size = count;
-};
-
-// `rows` rows of a panel's columns, x being their rows of a.
-template <int rows>
-[[gnu::always_inline]] inline void multiply_rows(const GemmArgs& g, const Depth& d, const float* x,
-                                                 int64_t x_row, int64_t x_step, const float* w,
-                                                 int64_t row, int64_t column) {
-  float* c = g.c + row * g.c_row + column;
+// `rows` rows of a panel's columns, x being their rows of a: no more than a tile.
+void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, const float* x, int64_t x_row,
+                   int64_t x_step, const float* w, int64_t row, int64_t column) {
+  int64_t at = row * g.c_row + column;
   if (column + tile_columns <= g.n) {
-    for (int i = 0; i < rows; ++i) __builtin_prefetch(c + i * g.c_row);
-    multiply<rows, 2>(d.depth, x, x_row, x_step, w, tile_columns, c, g.c_row, d.accumulate);
-    if (!d.last || !g.finishes()) return;
-    for (int i = 0; i < rows; ++i) {
-      for (int j = 0; j < tile_columns; j += lanes) {
-        float* to = c + i * g.c_row + j;
-        store(to, finish(load<VFloat>(to), g, row + i, column + j));
+    for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(g.c + at + i * g.c_row);
+    multiply_rows<2>(rows, d.depth, x, x_row, x_step, w, tile_columns, g.c + at, g.c_row,
+                     d.accumulate);
+    if (!d.last || g.finish.empty()) return;
+    for (int64_t i = 0; i < rows; ++i, at += g.c_row) {
+      for (int64_t j = 0; j < tile_columns; j += lanes) {
+        float* to = g.c + at + j;
+        store(to, finish(load<VFloat>(to), g.finish, column + j, at + j));
       }
     }
     return;
   }
   // Columns that reach beyond c: by way of whole ones.
-  alignas(64) float tile[rows * tile_columns];
-  multiply<rows, 2>(d.depth, x, x_row, x_step, w, tile_columns, tile, tile_columns, false);
-  for (int64_t i = 0; i < rows; ++i) {
+  alignas(64) float tile[tile_rows * tile_columns];
+  multiply_rows<2>(rows, d.depth, x, x_row, x_step, w, tile_columns, tile, tile_columns, false);
+  for (int64_t i = 0; i < rows; ++i, at += g.c_row) {
     for (int64_t j = 0; column + j < g.n; ++j) {
       float value = tile[i * tile_columns + j];
-      float& to = c[i * g.c_row + j];
-      if (d.accumulate) value += to;
-      to = d.last ? finish(value, g, row + i, column + j) : value;
+      if (d.accumulate) value += g.c[at + j];
+      g.c[at + j] = d.last ? finish(value, g.finish, column + j, at + j) : value;
     }
   }
 }
@@ -165,27 +135,11 @@ void multiply_block(const GemmArgs& g, const Depth& d, const float* a, int64_t m
   // Rows that lie one after the other are read where they are.
   bool direct = g.a_column == 1;
   if (!direct) pack_rows(rows, d.depth, a, g.a_row, g.a_column, packed_a);
-  int64_t tiles = (rows + tile_rows - 1) / tile_rows;
   for (int64_t j = 0; j < columns; j += tile_columns) {
-    const float* w = packed_b + j * d.depth;
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      int64_t i = tile * tile_rows, count = least(tile_rows, rows - i);
-      const float* x = direct ? a + i * g.a_row : packed_a + tile * rows_panel(d.depth);
-      int64_t x_row = direct ? g.a_row : 1, x_step = direct ? 1 : tile_rows;
-      auto part = [&](auto size) __attribute__((always_inline)) {
-        constexpr int of = decltype(size)::size;
-        if (count < of) return;
-        multiply_rows<of>(g, d, x, x_row, x_step, w, m0 + i, n0 + j);
-        i += of;
-        count -= of;
-        x += of * x_row;
-      };
-      part(Rows<tile_rows>{});
-      if (count == 0) continue;
-      if constexpr (tile_rows > 8) part(Rows<8>{});
-      part(Rows<4>{});
-      part(Rows<2>{});
-      part(Rows<1>{});
+    for (int64_t i = 0; i < rows; i += tile_rows) {
+      const float* x = direct ? a + i * g.a_row : packed_a + i / tile_rows * rows_panel(d.depth);
+      multiply_tile(g, d, least(tile_rows, rows - i), x, direct ? g.a_row : 1,
+                    direct ? 1 : tile_rows, packed_b + j * d.depth, m0 + i, n0 + j);
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "wafer/backend/cpu/isa.h"
+#include "wafer/backend/cpu/simd/finish.h"
 
 namespace wafer::cpu {
 
@@ -17,13 +18,7 @@ struct GemmArgs {
   float* c = nullptr;
   int64_t c_row = 0;
   bool accumulate = false;
-  // What is done to the finished c, in this order; see Epilogue.
-  const float* bias = nullptr;      // [n]
-  const float* residual = nullptr;  // as c
-  bool relu = false;
-  float limit = 0;  // of ReLU
-
-  bool finishes() const { return bias != nullptr || residual != nullptr || relu; }
+  Finish finish;
 };
 
 // Blocks by the scheme of Goto and van de Geijn, "Anatomy of high-performance matrix

@@ -32,6 +32,11 @@ struct Count<0, i...> {
   using type = Places<i...>;
 };
 
+// std::min would be one function for all instruction sets.
+[[gnu::always_inline]] inline int64_t least(int64_t x, int64_t y) {
+  return x < y ? x : y;
+}
+
 // Loads and stores that need no alignment and may alias any type.
 template <class V>
 [[gnu::always_inline]] inline V load(const void* from) {

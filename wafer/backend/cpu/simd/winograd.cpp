@@ -12,10 +12,6 @@ constexpr float a = 0.70710678118654752f, b = 1.41421356237309505f;
 constexpr float a3 = a / 2, b3 = b * 2;
 constexpr float over_na = -2.0f / 3, over_nb = 1.0f / 6;
 
-int64_t least(int64_t x, int64_t y) {
-  return x < y ? x : y;
-}
-
 struct Six {
   VFloat at[6];
 };
@@ -91,22 +87,49 @@ struct Tile {
   }
 };
 
-// Pointers to the first channel of `size` by `size` positions of images of in[0] by in[1] from a
-// row and column on; null outside.
+// A channels-last image set, of which tiles of `size` by `size` positions are transformed.
+struct Images {
+  const float* values;
+  const int64_t* size;  // rows and columns
+  int64_t channels;
+  int64_t low[2];  // how far a tile begins before its outputs
+};
+
+// Pointers to the first channel of each position of a tile; null outside of the image.
 template <int size>
-void positions(const float* images, int64_t image, const int64_t* in, int64_t row, int64_t column,
-               int64_t channels, const float* (&at)[size * size]) {
+void positions(const Images& images, const Tile& tile, const float* (&at)[size * size]) {
   for (int i = 0; i < size; ++i) {
     for (int j = 0; j < size; ++j) {
-      int64_t r = row + i, c = column + j;
-      bool inside = r >= 0 && r < in[0] && c >= 0 && c < in[1];
-      at[i * size + j] = inside ? images + ((image * in[0] + r) * in[1] + c) * channels : nullptr;
+      int64_t row = tile.row - images.low[0] + i, column = tile.column - images.low[1] + j;
+      bool inside = row >= 0 && row < images.size[0] && column >= 0 && column < images.size[1];
+      int64_t position = (tile.image * images.size[0] + row) * images.size[1] + column;
+      at[i * size + j] = inside ? images.values + position * images.channels : nullptr;
     }
   }
 }
 
-[[gnu::always_inline]] inline VFloat load_or_zero(const float* from, int64_t channel) {
-  return from != nullptr ? load<VFloat>(from + channel) : VFloat{};
+// Tiles [begin, end), by `one` along each axis, to values [point][tile][channels].
+template <int size, class Transform>
+[[gnu::always_inline]] inline void transform_tiles(const WinogradGeometry& g, const Images& images,
+                                                   Transform one, int64_t begin, int64_t end,
+                                                   int64_t row, int64_t rows, float* values) {
+  int64_t channels = images.channels, stride = winograd_stride(rows * channels);
+  for (int64_t index = begin; index < end; ++index, ++row) {
+    Tile tile(g, index);
+    const float* at[size * size];
+    positions<size>(images, tile, at);
+    float* to = values + row * channels;
+    for (int64_t c = 0; c < channels; c += lanes) {
+      transform<size, 6>(
+          one,
+          [&](int i, int j) __attribute__((always_inline)) {
+            const float* from = at[i * size + j];
+            return from != nullptr ? load<VFloat>(from + c) : VFloat{};
+          },
+          [&](int i, int j, VFloat value)
+              __attribute__((always_inline)) { store(to + (i * 6 + j) * stride + c, value); });
+    }
+  }
 }
 
 // Asks for one of `parts` parts of `count` values to be brought near.
@@ -117,25 +140,9 @@ void positions(const float* images, int64_t image, const int64_t* in, int64_t ro
   for (int64_t i = count * part / parts; i < end; i += line) __builtin_prefetch(values + i);
 }
 
-// multiply() for m rows, a multiple of 4: c is [m, vectors * lanes].
-template <int vectors>
-void multiply_rows(int64_t m, int64_t depth, const float* x, int64_t x_row, int64_t x_step,
-                   const float* w, int64_t w_step, float* c, int64_t c_row, bool accumulate) {
-  int64_t i = 0;
-  for (; i + tile_rows <= m; i += tile_rows) {
-    multiply<tile_rows, vectors>(depth, x + i * x_row, x_row, x_step, w, w_step, c + i * c_row,
-                                 c_row, accumulate);
-  }
-  constexpr int rest = tile_rows / 3;
-  for (; i < m; i += rest) {
-    multiply<rest, vectors>(depth, x + i * x_row, x_row, x_step, w, w_step, c + i * c_row, c_row,
-                            accumulate);
-  }
-}
-
 // Values [point][block][panel] of one panel to y.
 void finish_tiles(const WinogradGeometry& g, const float* values, int64_t point_stride,
-                  const WinogradEpilogue& e, float* y, int64_t begin, int64_t end, int64_t panel) {
+                  const Finish& f, float* y, int64_t begin, int64_t end, int64_t panel) {
   int64_t first = panel * winograd_panel, count = least(winograd_panel, g.outputs - first);
   for (int64_t index = begin; index < end; ++index) {
     Tile tile(g, index);
@@ -144,7 +151,6 @@ void finish_tiles(const WinogradGeometry& g, const float* values, int64_t point_
     int64_t start =
         ((tile.image * g.out[0] + tile.row) * g.out[1] + tile.column) * g.outputs + first;
     for (int64_t k = 0; k < count; k += lanes) {
-      VFloat bias = e.bias != nullptr ? load<VFloat>(e.bias + first + k) : VFloat{};
       transform<6, 4>(
           [](const Six& m) __attribute__((always_inline)) { return from_points(m); },
           [&](int i, int j) __attribute__((always_inline)) {
@@ -153,13 +159,7 @@ void finish_tiles(const WinogradGeometry& g, const float* values, int64_t point_
           [&](int i, int j, VFloat value) __attribute__((always_inline)) {
             if (i >= rows || j >= columns) return;
             int64_t at = start + (i * g.out[1] + j) * g.outputs + k;
-            value += bias;
-            if (e.residual != nullptr) value += load<VFloat>(e.residual + at);
-            if (e.relu) {
-              value = value < VFloat{} ? VFloat{} : value;  // NaN stays
-              value = value > splat(e.limit) ? splat(e.limit) : value;
-            }
-            store(y + at, value);
+            store(y + at, finish(value, f, first + k, at));
           });
     }
   }
@@ -193,26 +193,15 @@ void winograd_weights(const WinogradGeometry& g, const float* weight, bool flip,
 
 void winograd_transform_x(const WinogradGeometry& g, const float* x, int64_t begin, int64_t end,
                           int64_t row, int64_t rows, float* values) {
-  int64_t stride = winograd_stride(rows * g.channels);
-  for (int64_t index = begin; index < end; ++index, ++row) {
-    Tile tile(g, index);
-    const float* at[36];
-    positions<6>(x, tile.image, g.in, tile.row - g.low[0], tile.column - g.low[1], g.channels, at);
-    float* to = values + row * g.channels;
-    for (int64_t c = 0; c < g.channels; c += lanes) {
-      transform<6, 6>(
-          [](const Six& v) __attribute__((always_inline)) { return to_points(v); },
-          [&](int i, int j)
-              __attribute__((always_inline)) { return load_or_zero(at[i * 6 + j], c); },
-          [&](int i, int j, VFloat value)
-              __attribute__((always_inline)) { store(to + (i * 6 + j) * stride + c, value); });
-    }
-  }
+  transform_tiles<6>(
+      g, {x, g.in, g.channels, {g.low[0], g.low[1]}},
+      [](const Six& v) __attribute__((always_inline)) { return to_points(v); }, begin, end, row,
+      rows, values);
 }
 
 void winograd_tiles(const WinogradGeometry& g, const float* x, const float* transformed,
-                    const WinogradEpilogue& epilogue, float* y, int64_t begin, int64_t end,
-                    int64_t block, int64_t first_panel, int64_t last_panel, float* workspace) {
+                    const Finish& finishing, float* y, int64_t begin, int64_t end, int64_t block,
+                    int64_t first_panel, int64_t last_panel, float* workspace) {
   int64_t x_stride = winograd_stride(block * g.channels);
   int64_t y_stride = winograd_stride(block * winograd_panel);
   int64_t w_stride = winograd_stride(g.channels * winograd_panel);
@@ -238,28 +227,17 @@ void winograd_tiles(const WinogradGeometry& g, const float* x, const float* tran
           }
         }
       }
-      finish_tiles(g, results, y_stride, epilogue, y, first, last, panel);
+      finish_tiles(g, results, y_stride, finishing, y, first, last, panel);
     }
   }
 }
 
 void winograd_transform_gradient(const WinogradGeometry& g, const float* y, int64_t begin,
                                  int64_t end, int64_t row, int64_t rows, float* values) {
-  int64_t stride = winograd_stride(rows * g.outputs);
-  for (int64_t index = begin; index < end; ++index, ++row) {
-    Tile tile(g, index);
-    const float* at[16];
-    positions<4>(y, tile.image, g.out, tile.row, tile.column, g.outputs, at);
-    float* to = values + row * g.outputs;
-    for (int64_t k = 0; k < g.outputs; k += lanes) {
-      transform<4, 6>(
-          [](const Six& v) __attribute__((always_inline)) { return gradient_to_points(v); },
-          [&](int i, int j)
-              __attribute__((always_inline)) { return load_or_zero(at[i * 4 + j], k); },
-          [&](int i, int j, VFloat value)
-              __attribute__((always_inline)) { store(to + (i * 6 + j) * stride + k, value); });
-    }
-  }
+  transform_tiles<4>(
+      g, {y, g.out, g.outputs, {0, 0}},
+      [](const Six& v) __attribute__((always_inline)) { return gradient_to_points(v); }, begin, end,
+      row, rows, values);
 }
 
 void winograd_products(const WinogradGeometry& g, const float* x, const float* y, int64_t rows,

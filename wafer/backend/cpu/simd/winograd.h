@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "wafer/backend/cpu/isa.h"
+#include "wafer/backend/cpu/simd/finish.h"
 
 namespace wafer::cpu {
 
@@ -37,14 +38,6 @@ constexpr int64_t winograd_workspace(int64_t channels, int64_t block) {
          (winograd_stride(block * channels) + winograd_stride(block * winograd_panel));
 }
 
-// What is done to y before it is stored; see Epilogue.
-struct WinogradEpilogue {
-  const float* bias = nullptr;
-  const float* residual = nullptr;
-  bool relu = false;
-  float limit = 0;
-};
-
 // Transforms panels [begin, end) of a weight [3, 3, channels, outputs], its rows and columns in
 // reverse order if `flip`.
 WAFER_SIMD(void, winograd_weights,
@@ -55,20 +48,20 @@ WAFER_SIMD(void, winograd_weights,
 // multiple of 12.
 WAFER_SIMD(void, winograd_tiles,
            (const WinogradGeometry& g, const float* x, const float* transformed,
-            const WinogradEpilogue& epilogue, float* y, int64_t begin, int64_t end, int64_t block,
+            const Finish& finishing, float* y, int64_t begin, int64_t end, int64_t block,
             int64_t first_panel, int64_t last_panel, float* workspace))
 
-// Tiles [begin, end), in rows from `row` on of values [point][tile][channels] of x, and
-// [point][tile] [outputs] of y's gradient; the values of two points are winograd_stride(rows *
-// channels or outputs) apart.
+// Transforms tiles [begin, end) of x to values [point][tile][channels], or of y's gradient to
+// [point][tile][outputs], from tile `row` of `rows` on. The values of two points are
+// winograd_stride(rows * channels), or of outputs, apart.
 WAFER_SIMD(void, winograd_transform_x,
            (const WinogradGeometry& g, const float* x, int64_t begin, int64_t end, int64_t row,
             int64_t rows, float* values))
 WAFER_SIMD(void, winograd_transform_gradient,
            (const WinogradGeometry& g, const float* y, int64_t begin, int64_t end, int64_t row,
             int64_t rows, float* values))
-// For the weight's gradient, at points [begin, end): sums [point][channels][outputs] = (accumulate
-// ? sums : 0) + the products of both over tiles.
+// For the weight's gradient, at points [begin, end): the products of both over `tiles` tiles, added
+// to sums [point][channels][outputs] if `accumulate`.
 WAFER_SIMD(void, winograd_products,
            (const WinogradGeometry& g, const float* x, const float* y, int64_t rows, int64_t tiles,
             bool accumulate, float* sums, int64_t begin, int64_t end))
