@@ -208,7 +208,9 @@ TEST(CpuContraction, KnownWeightsGiveTheSameBits) {
       KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
       Step step = kernel == 1 ? cpu::own::make_pointwise(problem, {}, context)
                               : cpu::own::make_winograd(problem, {}, context);
-      return testing::run_step(step, context.scratch_bytes, node.outputs, {x, weight})[0];
+      // What was made of known weights is not read again.
+      Bytes given = known ? Bytes(weight.size()) : weight;
+      return testing::run_step(step, context.scratch_bytes, node.outputs, {x, given})[0];
     };
     EXPECT_EQ(run(false), run(true)) << "kernel " << kernel;
   }
@@ -313,6 +315,52 @@ TEST(CpuContraction, MatmulMatchesTheReference) {
       auto expected =
           testing::run_kernel(reference::find_kernel(op::matmul), y.node(), inputs, "reference");
       testing::expect_close(y.type(), got[0], expected[0], 8, "own matmul");
+    }
+  }
+}
+
+// Few rows are multiplied by several panels at a time, more of them by one: the same sums. A b that
+// is known is not read again.
+TEST(CpuContraction, ProductsOfFewRowsAndKnownWeights) {
+  RandomStream random(14);
+  for (int64_t m : {1, 2, 3, 4, 7, 97}) {
+    for (int64_t n : {1, 17, 64, 130, 1030}) {
+      for (int64_t k : {1, 3, 300}) {
+        bool transpose = random.below(2);
+        Type a{DType::f32, Shape{m, k}}, y{DType::f32, Shape{m, n}}, bias{DType::f32, Shape{n}};
+        Type b{DType::f32, transpose ? Shape{n, k} : Shape{k, n}};
+        cpu::Epilogue epilogue{.bias = 2, .residual = 3, .relu = true};
+        std::vector<Bytes> inputs;
+        for (const Type& type : {a, b, bias, y})
+          inputs.push_back(testing::random_bytes(type, random));
+        auto run = [&](bool known) {
+          cpu::MatmulProblem problem{a, b, y, false, transpose};
+          std::vector<Bytes> given = inputs;
+          if (known) {
+            problem.b_values = inputs[1].data();
+            given[1] = Bytes(inputs[1].size());
+          }
+          KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
+          Step step = cpu::own::make_matmul(problem, epilogue, context);
+          return testing::run_step(step, context.scratch_bytes, {y}, given)[0];
+        };
+        Bytes got = run(true);
+        EXPECT_EQ(got, run(false)) << m << " x " << n << " x " << k;
+        auto value = [&](const Bytes& bytes, int64_t i) {
+          return reinterpret_cast<const float*>(bytes.data())[i];
+        };
+        for (int64_t i = 0; i < m * n; ++i) {
+          double sum = value(inputs[2], i % n), size = std::abs(sum);
+          sum += value(inputs[3], i);
+          for (int64_t p = 0; p < k; ++p) {
+            int64_t at = transpose ? i % n * k + p : p * n + i % n;
+            double product = double{value(inputs[0], i / n * k + p)} * value(inputs[1], at);
+            sum += product;
+            size += std::abs(product);
+          }
+          ASSERT_NEAR(value(got, i), std::max(sum, 0.0), 1e-6 * (1 + size)) << m << " x " << n;
+        }
+      }
     }
   }
 }

@@ -159,6 +159,8 @@ bool is_matmul_faster(const MatmulProblem& p) {
   // that lie a page apart cost it up to half of its rate.
   if (isa() != Isa::avx2 || p.a.dtype != DType::f32 || p.y.elements() == 0) return false;
   Extents e(p);
+  // A known b is packed for ever; of few rows oneDNN computes one at a time.
+  if (p.b_values != nullptr && e.batch == 1 && e.m <= 1024) return true;
   if (p.transpose_a) return e.m >= 192 && e.n >= 96 && e.k >= 512;
   bool deep = e.k >= 1024 && e.m >= 512 && e.n >= 96;
   bool wide_b = !p.transpose_b && e.n >= 2048 && e.k >= 256 && e.m >= 48;

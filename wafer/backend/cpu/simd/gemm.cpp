@@ -100,21 +100,30 @@ struct Depth {
         last(k0 + gemm_block_depth >= g.k) {}
 };
 
+// The columns [column, column + columns) of c's row `row` are complete: what follows them is done.
+void finish_row(const GemmArgs& g, int64_t row, int64_t column, int64_t columns) {
+  int64_t at = row * g.c_row + column;
+  for (int64_t j = 0; j < columns; j += lanes) {
+    float* to = g.c + at + j;
+    store(to, finish(load<VFloat>(to), g.finish, column + j, at + j));
+  }
+}
+
 // `rows` rows of a panel's columns, x being their rows of a: no more than a tile.
 void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, const float* x, int64_t x_row,
                    int64_t x_step, const float* w, int64_t row, int64_t column) {
   int64_t at = row * g.c_row + column;
   if (column + tile_columns <= g.n) {
     for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(g.c + at + i * g.c_row);
+    if (d.last && g.finish.residual != nullptr) {
+      // Of the panel that follows: this tile is too short to wait for memory in.
+      const float* next = g.finish.residual + at + tile_columns;
+      for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(next + i * g.c_row);
+    }
     multiply_rows<2>(rows, d.depth, x, x_row, x_step, w, tile_columns, g.c + at, g.c_row,
                      d.accumulate);
     if (!d.last || g.finish.empty()) return;
-    for (int64_t i = 0; i < rows; ++i, at += g.c_row) {
-      for (int64_t j = 0; j < tile_columns; j += lanes) {
-        float* to = g.c + at + j;
-        store(to, finish(load<VFloat>(to), g.finish, column + j, at + j));
-      }
-    }
+    for (int64_t i = 0; i < rows; ++i) finish_row(g, row + i, column, tile_columns);
     return;
   }
   // Columns that reach beyond c: by way of whole ones.
@@ -129,17 +138,40 @@ void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, const float*
   }
 }
 
+// Too few rows to keep the multipliers busy with one panel: several at a time, as long as there are
+// so many. Gives the columns that are done.
+template <int rows, int panels>
+int64_t multiply_panels(const GemmArgs& g, const Depth& d, const float* x, int64_t x_row,
+                        int64_t x_step, const float* packed_b, int64_t row, int64_t n0,
+                        int64_t columns) {
+  constexpr int64_t width = panels * tile_columns;
+  int64_t j = 0;
+  for (; j + width <= columns && n0 + j + width <= g.n; j += width) {
+    multiply<rows, 2 * panels>(d.depth, x, x_row, x_step, packed_b + j * d.depth, tile_columns,
+                               g.c + row * g.c_row + n0 + j, g.c_row, d.accumulate,
+                               tile_columns * d.depth);
+    if (!d.last || g.finish.empty()) continue;
+    for (int64_t i = 0; i < rows; ++i) finish_row(g, row + i, n0 + j, width);
+  }
+  return j;
+}
+
 // Columns [n0, n0 + columns) of a block of rows. a: its first element; packed_b: its columns'.
 void multiply_block(const GemmArgs& g, const Depth& d, const float* a, int64_t m0, int64_t rows,
                     const float* packed_b, int64_t n0, int64_t columns, float* packed_a) {
   // Rows that lie one after the other are read where they are.
   bool direct = g.a_column == 1;
   if (!direct) pack_rows(rows, d.depth, a, g.a_row, g.a_column, packed_a);
-  for (int64_t j = 0; j < columns; j += tile_columns) {
+  int64_t x_row = direct ? g.a_row : 1, x_step = direct ? 1 : tile_rows, j = 0;
+  const float* first = direct ? a : packed_a;
+  if (rows == 1) j = multiply_panels<1, 4>(g, d, first, x_row, x_step, packed_b, m0, n0, columns);
+  if (rows == 2) j = multiply_panels<2, 2>(g, d, first, x_row, x_step, packed_b, m0, n0, columns);
+  if (rows == 3) j = multiply_panels<3, 2>(g, d, first, x_row, x_step, packed_b, m0, n0, columns);
+  for (; j < columns; j += tile_columns) {
     for (int64_t i = 0; i < rows; i += tile_rows) {
       const float* x = direct ? a + i * g.a_row : packed_a + i / tile_rows * rows_panel(d.depth);
-      multiply_tile(g, d, least(tile_rows, rows - i), x, direct ? g.a_row : 1,
-                    direct ? 1 : tile_rows, packed_b + j * d.depth, m0 + i, n0 + j);
+      multiply_tile(g, d, least(tile_rows, rows - i), x, x_row, x_step, packed_b + j * d.depth,
+                    m0 + i, n0 + j);
     }
   }
 }

@@ -15,25 +15,28 @@ constexpr int tile_rows = 6;
 constexpr int tile_columns = 2 * lanes;
 
 // c [rows, vectors * lanes] = (accumulate ? c : 0) + x w over `depth`, whose steps are x_step and
-// w_step apart.
+// w_step apart. More than two vectors of w lie in panels of two, w_panel apart.
 template <int rows, int vectors>
 [[gnu::always_inline]] inline void multiply(int64_t depth, const float* x, int64_t x_row,
                                             int64_t x_step, const float* w, int64_t w_step,
-                                            float* c, int64_t c_row, bool accumulate) {
+                                            float* c, int64_t c_row, bool accumulate,
+                                            int64_t w_panel = 0) {
   VFloat sum[rows][vectors];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) sum[i][j] = VFloat{};
   }
   for (int64_t p = 0; p < depth; ++p) {
     VFloat line[vectors];
-#pragma GCC unroll 2
-    for (int j = 0; j < vectors; ++j) line[j] = load<VFloat>(w + j * lanes);
+#pragma GCC unroll 8
+    for (int j = 0; j < vectors; ++j) {
+      line[j] = load<VFloat>(w + j / 2 * w_panel + j % 2 * lanes);
+    }
 #pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) {
       VFloat factor = splat(x[i * x_row]);
-#pragma GCC unroll 2
+#pragma GCC unroll 8
       for (int j = 0; j < vectors; ++j) sum[i][j] += factor * line[j];
     }
     x += x_step;
@@ -41,7 +44,7 @@ template <int rows, int vectors>
   }
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) {
       float* to = c + i * c_row + j * lanes;
       store(to, accumulate ? load<VFloat>(to) + sum[i][j] : sum[i][j]);
