@@ -5,6 +5,7 @@
 
 #include "wafer/base/log.h"
 #include "wafer/pass/batch_parts.h"
+#include "wafer/pass/bind_constants.h"
 #include "wafer/pass/cse.h"
 #include "wafer/pass/decompose.h"
 #include "wafer/pass/epilogue.h"
@@ -58,6 +59,7 @@ Graph lower(const Graph& graph, const Target& target, const LowerOptions& option
   pipeline.run("decompose", [&](const Graph& g) { return decompose(g, target); });
   pipeline.run("simplify", simplify);
   if (options.fold_constants) pipeline.run("fold constants", fold_constants);
+  pipeline.run("constants of subgraphs", bind_constants);
   pipeline.run("masks of pools", mask_pooled_gradients);
   pipeline.run("common subexpressions", eliminate_common_subexpressions);
   pipeline.run("unused outputs", drop_unused_outputs);
