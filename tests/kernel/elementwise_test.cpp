@@ -76,6 +76,22 @@ TEST(Elementwise, RandomShapesAndBroadcasts) {
   }
 }
 
+// Parts of wider inputs: rows that blocks make up, rows that they do not, and every other element.
+TEST(Elementwise, Slices) {
+  std::mt19937 random(9);
+  for (int64_t rows : {1, 3, 40}) {
+    for (int64_t columns : {1, 13, 128, 256, 384, 1024}) {
+      Tensor wide = make_input({DType::f32, {rows, 2 * columns + 5}}, "wide");
+      Tensor tall = make_input({DType::f32, {2 * rows + 1, columns}}, "tall");
+      Tensor half = make_input({DType::bf16, {rows, columns + 3}}, "half");
+      Tensor a = narrow(wide, 1, 5, columns + 5), b = narrow(wide, 1, 1, 2 * columns + 1, 2);
+      Tensor c = narrow(tall, 0, rows, 2 * rows), d = narrow(tall, 0, 1, 2);
+      Tensor e = cast(narrow(half, 1, 2, columns + 2), DType::f32);
+      check_group({wide, tall, half}, {a * b + c, (c - d) * e}, random, -2, 2, 1e-5);
+    }
+  }
+}
+
 TEST(Elementwise, EmptyAndOneElement) {
   std::mt19937 random(2);
   for (const Shape& shape : {Shape{}, Shape{1}, Shape{0}, Shape{3, 0, 2}, Shape{1, 1, 1}}) {

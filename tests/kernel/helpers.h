@@ -87,7 +87,7 @@ std::vector<Bytes> run_step(const Node& node, std::vector<Bytes> inputs, Make ma
   return outputs;
 }
 
-// Evaluates element-wise ops, broadcasts and reshapes in double.
+// Evaluates element-wise ops, slices, broadcasts and reshapes in double.
 class Evaluator {
  public:
   void bind(const Tensor& input, Values values) { known_[&input.node()] = std::move(values); }
@@ -103,6 +103,9 @@ class Evaluator {
       result = from_memory(bytes, node.outputs[0]);
     } else if (node.is(op::reshape)) {
       result = of(node.inputs[0]);
+    } else if (node.is(op::slice)) {
+      result = sliced(of(node.inputs[0]), node.inputs[0].shape().sizes(), node.attr<SliceAttrs>(),
+                      tensor.shape().sizes());
     } else if (node.is(op::broadcast_to)) {
       result =
           broadcast(of(node.inputs[0]), node.inputs[0].shape().sizes(), tensor.shape().sizes());
@@ -121,6 +124,23 @@ class Evaluator {
   }
 
  private:
+  static Values sliced(const Values& from, const std::vector<int64_t>& whole,
+                       const SliceAttrs& attrs, const std::vector<int64_t>& sizes) {
+    std::vector<int64_t> strides = row_major_strides(whole);
+    Values result;
+    int64_t total = 1;
+    for (int64_t size : sizes) total *= size;
+    for (int64_t i = 0; i < total; ++i) {
+      int64_t rest = i, offset = 0;
+      for (size_t d = sizes.size(); d-- > 0;) {
+        offset += (attrs.start[d] + rest % sizes[d] * attrs.step[d]) * strides[d];
+        rest /= sizes[d];
+      }
+      result.push_back(from[static_cast<size_t>(offset)]);
+    }
+    return result;
+  }
+
   static Values broadcast(const Values& from, const std::vector<int64_t>& sizes,
                           const std::vector<int64_t>& wide) {
     std::vector<int64_t> strides = row_major_strides(sizes);

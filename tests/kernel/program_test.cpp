@@ -74,6 +74,18 @@ TEST(Program, ReshapeOfOnesAndBroadcastAreStrides) {
   EXPECT_EQ(program.accesses[1].strides, (std::vector<int64_t>{1, 0}));
 }
 
+TEST(Program, ASliceIsAnOffsetAndStrides) {
+  Tensor x = make_input({DType::f32, {8, 32}}, "x");
+  EXPECT_EQ(text(graph_of({x}, {neg(slice(x, {2, 4}, {8, 20}, {3, 2}))})),
+            "loop [2, 8]\n"
+            "  @0 = input 0 f32 [96, 2] from 68\n"
+            "  %0 = load.f32 @0\n"
+            "  %1 = neg.f32 %0\n"
+            "  output 0 f32 = %1\n");
+  EXPECT_NE(text(graph_of({x}, {neg(narrow(x, 0, 3, 5))})).find("f32 [1] from 96"),
+            std::string::npos);
+}
+
 TEST(Program, AConstantIsTheSameThroughEveryBroadcast) {
   Tensor x = make_input({DType::f32, {6, 3}}, "x");
   Tensor weight = broadcast_to(Tensor(2.0), Shape{3});

@@ -88,6 +88,20 @@ TEST(Fuse, BroadcastsAreFreeEvenForOneOp) {
   EXPECT_EQ(result.outputs[0].node().inputs[1], b);
 }
 
+TEST(Fuse, SlicesAreReadInPlace) {
+  Tensor gates = f32({8, 32}), cell = f32({8, 8}, "cell");
+  auto gate = [&](int64_t i) { return narrow(gates, 1, i * 8, (i + 1) * 8); };
+  Tensor next = sigmoid(gate(1)) * cell + sigmoid(gate(0)) * tanh(gate(2));
+  Graph result = fuse_elementwise({{gates, cell}, {sigmoid(gate(3)) * tanh(next), next}, {}});
+  verify(result);
+  EXPECT_EQ(count(result), 1u) << print(result);
+
+  // One that is widened is as large as what is made of it, and may not be written over it.
+  Tensor x = f32({8, 32});
+  Tensor y = x * broadcast_to(narrow(x, 1, 3, 4), x.shape());
+  EXPECT_EQ(count(fuse_elementwise({{x}, {y}, {}}), op::slice), 1u);
+}
+
 TEST(Fuse, LayoutsAreNotMixed) {
   Type last{DType::f32, {2, 3, 4, 5}, Layout::channels_last};
   Tensor x = make_input(last, "x");
@@ -123,8 +137,8 @@ TEST(Fuse, PathsAreTheCommonModule) {
   EXPECT_EQ(result.outputs[0].node().path, "net.layer");
 }
 
-// Random graphs of several shapes with reshapes that no group may hold: the same values, no cycle,
-// nothing lost.
+// Random graphs of several shapes with slices, and reshapes that no group may hold: the same
+// values, no cycle, nothing lost.
 TEST(Fuse, RandomGraphsKeepTheirValues) {
   std::mt19937 random(11);
   for (int round = 0; round < 300; ++round) {
@@ -133,16 +147,24 @@ TEST(Fuse, RandomGraphsKeepTheirValues) {
     for (const Shape& shape : shapes) inputs.push_back(f32(shape));
     inputs.push_back(f32(shapes[0]));
     values = inputs;
+    Tensor wide = f32({4, 13}, "wide");
+    inputs.push_back(wide);
+    values.push_back(narrow(wide, 1, 3, 9));
+    values.push_back(narrow(wide, 1, 1, 13, 2));
     auto pick = [&](size_t count) {
       return std::uniform_int_distribution<size_t>(0, count - 1)(random);
     };
     for (int i = 0; i < 30; ++i) {
       const Tensor a = values[pick(values.size())], b = values[pick(values.size())];
-      switch (pick(6)) {
+      switch (pick(7)) {
         case 0: values.push_back(tanh(a)); break;
         case 1: values.push_back(a * 0.5); break;
         case 2:
           if (a.elements() == 24) values.push_back(reshape(a, shapes[pick(3)]));
+          break;
+        case 3:
+          if (a.shape() == shapes[0])
+            values.push_back(a * broadcast_to(narrow(a, 1, 2, 3), shapes[0]));
           break;
         default:
           bool fits = a.shape() == b.shape() || a.rank() == 0 || b.rank() == 0 ||

@@ -7,6 +7,7 @@
 #include "wafer/kernel/program.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/op.h"
+#include "wafer/op/shape_ops.h"
 
 namespace wafer::kernel {
 
@@ -93,10 +94,13 @@ class Builder {
     const Type& type = inputs_[static_cast<size_t>(index)];
     WAFER_CHECK(type.shape == input.shape() && type.dtype == input.dtype(),
                 "a group's input of type ", input.type(), " is given ", type);
-    views_[key(input)] =
-        View{index,          -1,
-             type.dtype,     type.shape.sizes(),
-             type.strides(), type.layout == Layout::row_major || type.shape.rank() < 3};
+    views_[key(input)] = View{index,
+                              -1,
+                              type.dtype,
+                              type.shape.sizes(),
+                              type.strides(),
+                              0,
+                              type.layout == Layout::row_major || type.shape.rank() < 3};
   }
 
   int value_of(const Tensor& tensor) { return loaded(view_of(tensor)); }
@@ -109,14 +113,16 @@ class Builder {
   }
 
  private:
-  // A value as seen through broadcasts and reshapes: a place in an input, or a computed value.
+  // A value as seen through slices, broadcasts and reshapes: a place in an input, or a computed
+  // value.
   struct View {
     int input = -1;
     int value = -1;
     DType dtype = DType::f32;
     std::vector<int64_t> sizes, strides;  // logical
-    bool dense = false;                   // row-major without gaps: may be reshaped at will
-    bool uniform = false;                 // one element, however often it is repeated
+    int64_t offset = 0;
+    bool dense = false;    // row-major without gaps: may be reshaped at will
+    bool uniform = false;  // one element, however often it is repeated
   };
   using Key = std::pair<const Node*, int>;
   static Key key(const Tensor& tensor) { return {&tensor.node(), tensor.index()}; }
@@ -136,6 +142,8 @@ class Builder {
       view = computed(constant(node), node.outputs[0]);
     } else if (node.is(op::broadcast_to)) {
       view = broadcast(view_of(node.inputs[0]), tensor.shape().sizes());
+    } else if (node.is(op::slice)) {
+      view = sliced(view_of(node.inputs[0]), node.attr<SliceAttrs>(), tensor.shape().sizes());
     } else if (node.is(op::reshape)) {
       view = reshaped(view_of(node.inputs[0]), tensor.shape().sizes());
     } else if (node.op->decompose) {
@@ -152,7 +160,8 @@ class Builder {
   View computed(int value, const Type& type) {
     std::vector<int64_t> sizes = type.shape.sizes();
     bool uniform = count(sizes) == 1;
-    return View{-1, value, type.dtype, sizes, std::vector<int64_t>(sizes.size()), false, uniform};
+    return View{-1, value, type.dtype, sizes, std::vector<int64_t>(sizes.size()),
+                0,  false, uniform};
   }
 
   View broadcast(View view, const std::vector<int64_t>& sizes) {
@@ -167,6 +176,17 @@ class Builder {
     view.dense = view.dense && count(view.sizes) == count(sizes);
     view.sizes = sizes;
     view.strides = std::move(strides);
+    return view;
+  }
+
+  static View sliced(View view, const SliceAttrs& attrs, const std::vector<int64_t>& sizes) {
+    WAFER_CHECK(view.value < 0, "a group slices a value that it computes");
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      view.offset += attrs.start[i] * view.strides[i];
+      view.strides[i] *= attrs.step[i];
+    }
+    view.dense = view.dense && view.sizes == sizes;
+    view.sizes = sizes;
     return view;
   }
 
@@ -193,7 +213,7 @@ class Builder {
   // The value id of a view at every point of the iteration space.
   int loaded(const View& view) {
     if (view.value >= 0) return view.value;
-    Access access{view.input, view.dtype, std::vector<int64_t>(order_.size())};
+    Access access{view.input, view.dtype, std::vector<int64_t>(order_.size()), view.offset};
     if (!view.uniform) {
       WAFER_CHECK(view.sizes == space_.shape.sizes(),
                   "a group's input is not broadcast to the shape ", space_.shape);

@@ -219,11 +219,13 @@ class Printer {
   }
 
   std::string index(const Access& access) const {
-    if (program_.is_dense(access)) return "i";
+    bool dense = program_.is_dense(access);
     std::vector<std::string> terms;
-    for (size_t d = 0; d < access.strides.size(); ++d) {
+    if (dense) terms.push_back("i");
+    for (size_t d = 0; !dense && d < access.strides.size(); ++d) {
       if (access.strides[d] != 0) terms.push_back(str("d", d, " * ", access.strides[d]));
     }
+    if (access.offset != 0) terms.push_back(str(access.offset));
     return terms.empty() ? "0" : join(terms, " + ");
   }
 

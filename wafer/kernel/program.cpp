@@ -84,8 +84,10 @@ std::string print(const Program& program) {
   std::string text = str("loop ", list_text(program.sizes), "\n");
   for (size_t i = 0; i < program.accesses.size(); ++i) {
     const Access& access = program.accesses[i];
-    text += str("  @", i, " = input ", access.input, " ", access.dtype, " ",
-                list_text(access.strides), "\n");
+    text +=
+        str("  @", i, " = input ", access.input, " ", access.dtype, " ", list_text(access.strides));
+    if (access.offset != 0) text += str(" from ", access.offset);
+    text += "\n";
   }
   for (size_t i = 0; i < program.instructions.size(); ++i) {
     const Instruction& instruction = program.instructions[i];

@@ -16,11 +16,13 @@ std::string_view name(Code code);
 std::string_view name(Compute compute);
 Compute compute_of(DType dtype);
 
-// How an input is read: the element strides along each dimension of the iteration space.
+// How an input is read: from which element on, and the element strides along each dimension of the
+// iteration space.
 struct Access {
   int input = 0;
   DType dtype = DType::f32;
   std::vector<int64_t> strides;  // 0: the input is broadcast along this dimension
+  int64_t offset = 0;
   friend bool operator==(const Access&, const Access&) = default;
 };
 
@@ -51,16 +53,16 @@ struct Program {
   std::vector<Output> outputs;
 
   int64_t elements() const;
-  // True when element i of the loop is element i of the input.
+  // True when element i of the loop is element i of the input, counted from the access's offset.
   bool is_dense(const Access& access) const;
   // True when every iteration reads the same element.
   static bool is_scalar(const Access& access);
 };
 
 // The program that computes the outputs of `group`: a graph of element-wise ops, one-element
-// constants, and broadcasts and reshapes by dimensions of 1 of its inputs. `inputs` and `outputs`
-// are the types that the values have in memory; outputs have one shape and one layout. Outputs
-// marked unused are left out (their value is -1). Already optimised.
+// constants, and slices, broadcasts and reshapes by dimensions of 1 of its inputs. `inputs` and
+// `outputs` are the types that the values have in memory; outputs have one shape and one layout.
+// Outputs marked unused are left out (their value is -1). Already optimised.
 Program build_program(const Graph& group, const std::vector<Type>& inputs,
                       const std::vector<Type>& outputs, const std::vector<bool>& output_used = {});
 // The same for a node: a `fused` one by its subgraph, another as a group of its own.

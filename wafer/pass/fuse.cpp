@@ -1,6 +1,7 @@
 #include "wafer/pass/fuse.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -49,10 +50,21 @@ bool is_view(const Node& node) {
   return others(node.inputs[0].shape()) == others(node.outputs[0].shape);
 }
 
-// The value that a chain of views shows.
+bool is_slice(const Node& node) {
+  // Addresses within the source must be those of an int on every target.
+  return node.is(op::slice) && node.inputs[0].shape().is_static() &&
+         node.inputs[0].elements() <= std::numeric_limits<int32_t>::max();
+}
+
+// The value that a chain of views shows. A slice is one, too, but not once it is widened: what it
+// shows may then be as large as the group's results, which could be written over it.
 const Tensor& behind_views(const Tensor& value) {
   const Tensor* at = &value;
-  while (is_view(at->node())) at = &at->node().inputs[0];
+  bool widened = false;
+  while (is_view(at->node()) || (is_slice(at->node()) && !widened)) {
+    widened = widened || at->node().is(op::broadcast_to);
+    at = &at->node().inputs[0];
+  }
   return *at;
 }
 
@@ -125,7 +137,7 @@ class Grouping {
     }
     // A node that reads no group may join one that reads the same memory.
     for (const Tensor& input : node(i).inputs) {
-      if (is_view(input.node()) || is_scalar_constant(input)) continue;
+      if (!(behind_views(input) == input) || is_scalar_constant(input)) continue;
       auto reader = readers_.find(&input.node());
       if (reader != readers_.end() && members_[group_[i]].size() == 1)
         try_merge(group_[reader->second], i);
@@ -466,7 +478,7 @@ bool is_worthwhile(const std::vector<const Node*>& members) {
   if (members.size() > 1) return true;
   const auto& inputs = members[0]->inputs;
   return std::any_of(inputs.begin(), inputs.end(),
-                     [](const Tensor& input) { return is_view(input.node()); });
+                     [](const Tensor& input) { return !(behind_views(input) == input); });
 }
 }  // namespace
 

@@ -51,6 +51,17 @@ struct Walk {
   LoadFunction load = nullptr;
   size_t compute_bytes = 0;
 
+  // Which element of the input is number `at` of the loop.
+  int64_t element(int64_t at) const {
+    int64_t offset = 0;
+    for (size_t d = sizes.size(); d-- > 0;) {
+      offset += at % sizes[d] * strides[d];
+      at /= sizes[d];
+    }
+    return offset;
+  }
+
+  // `base` is the address of the first element.
   void read(const void* base, int64_t begin, int64_t count, std::byte* out) const {
     size_t last = sizes.size() - 1;
     int64_t at[8];
@@ -79,7 +90,7 @@ struct Walk {
 
 // Where a value lies while a block is computed.
 enum class Place {
-  stream,     // in the input's memory
+  stream,     // in the input's memory: all of it in the order of the loop, or a block at a time
   periodic,   // in a buffer that repeats a short input, expanded once per thread
   invariant,  // one value for all elements
   computed,   // in a register, or straight in an output's memory
@@ -92,18 +103,21 @@ struct Op {
   int result = 0;
   std::array<int, 4> operands{};
   int operand_count = 0;
-  int input = 0;             // of load and walk
-  size_t element_bytes = 0;  // of load
+  int input = 0;       // of load and walk
+  int64_t offset = 0;  // of the first element that they read
+  size_t element_bytes = 0;
   size_t walk = 0;
 };
 
 struct Stream {
   int value = 0, input = 0;
+  int64_t offset = 0;
   size_t element_bytes = 0;
+  int walk = -1;  // where each block begins, unless the input is dense
 };
 struct Periodic {
   int value = 0, input = 0;
-  int64_t period = 0;
+  int64_t offset = 0, period = 0;
   size_t buffer = 0;  // offset in scratch
   size_t compute_bytes = 0, element_bytes = 0;
   LoadFunction load = nullptr;
@@ -176,8 +190,10 @@ class BlockProgram {
           place_[i] = Place::invariant;
         else if (program.is_dense(access) && same_format(access.dtype, instruction.type))
           place_[i] = Place::stream;
+        else if (is_periodic(program, access, instruction))
+          place_[i] = Place::periodic;
         else
-          place_[i] = is_periodic(program, access, instruction) ? Place::periodic : Place::computed;
+          place_[i] = is_in_rows(program, access, instruction) ? Place::stream : Place::computed;
       } else {
         place_[i] = invariant ? Place::invariant : Place::computed;
       }
@@ -209,6 +225,13 @@ class BlockProgram {
     return static_cast<size_t>(program.sizes.back()) * size_of(instruction.type) <= periodic_limit;
   }
 
+  // An input of rows without gaps that whole blocks make up.
+  static bool is_in_rows(const Program& program, const Access& access,
+                         const Instruction& instruction) {
+    return access.strides.back() == 1 && program.sizes.back() % row_block == 0 &&
+           same_format(access.dtype, instruction.type);
+  }
+
   // The number of registers alive at once decides how many elements a block may have.
   void choose_block(const Program& program) {
     size_t widest = 1, periodic_bytes = 0, whole = 0, single = 0;
@@ -234,6 +257,11 @@ class BlockProgram {
     size_t registers = allocate_registers(program);
     size_t fixed = periodic_bytes + single * cache_line;
     block_ = 512;
+    for (size_t i = 0; i < place_.size(); ++i) {
+      if (place_[i] != Place::stream) continue;
+      bool whole = program.is_dense(access_of(program, program.instructions[i]));
+      while (!whole && program.sizes.back() % block_ != 0) block_ /= 2;
+    }
     while (block_ > 16 && block_ / 2 >= elements_) block_ /= 2;
     while (block_ > 128 &&
            static_cast<size_t>(block_) * widest * (registers + whole) > preferred_scratch)
@@ -291,6 +319,7 @@ class BlockProgram {
     WAFER_CHECK(op.load != nullptr, "no load of ", access.dtype, " as ", name(instruction.type));
     op.result = static_cast<int>(i);
     op.input = access.input;
+    op.offset = access.offset;
     op.element_bytes = byte_size(access.dtype, 1);
     op.kind = Op::Kind::load;
     if (!program.is_dense(access) && !Program::is_scalar(access)) {
@@ -331,14 +360,19 @@ class BlockProgram {
       bool is_load = instruction.code == Code::load;
       size_t bytes = size_of(instruction.type);
       if (place_[i] == Place::stream) {
-        const Access& access = program.accesses[static_cast<size_t>(instruction.access)];
-        streams_.push_back({static_cast<int>(i), access.input, bytes});
+        const Access& access = access_of(program, instruction);
+        Stream stream{static_cast<int>(i), access.input, access.offset, bytes};
+        if (!program.is_dense(access)) {
+          stream.walk = static_cast<int>(walks_.size());
+          walks_.push_back({program.sizes, access.strides});
+        }
+        streams_.push_back(stream);
       } else if (place_[i] == Place::periodic) {
         Op op = load_op(program, i, instruction);
         int64_t period = program.sizes.back();
         size_t buffer = take_scratch(static_cast<size_t>(period + block_) * bytes);
-        periodics_.push_back(
-            {static_cast<int>(i), op.input, period, buffer, bytes, op.element_bytes, op.load});
+        periodics_.push_back({static_cast<int>(i), op.input, op.offset, period, buffer, bytes,
+                              op.element_bytes, op.load});
       } else if (place_[i] == Place::invariant) {
         Invariant invariant;
         invariant.value = static_cast<int>(i);
@@ -357,8 +391,8 @@ class BlockProgram {
         ops_.push_back(is_load ? load_op(program, i, instruction)
                                : compute_op(i, instruction, false));
         if (is_load && ops_.back().kind == Op::Kind::load)
-          prefetched_.push_back(
-              {static_cast<int>(i), ops_.back().input, ops_.back().element_bytes});
+          prefetched_.push_back({static_cast<int>(i), ops_.back().input, ops_.back().offset,
+                                 ops_.back().element_bytes});
       }
     }
     WAFER_CHECK(scratch_ <= scratch_limit + cache_line * 64, "scratch of a fused group");
@@ -434,8 +468,11 @@ class BlockProgram {
     }
   }
 
+  static const Access& access_of(const Program& program, const Instruction& load) {
+    return program.accesses[static_cast<size_t>(load.access)];
+  }
   static int input_of(const Program& program, const Instruction& load) {
-    return program.accesses[static_cast<size_t>(load.access)].input;
+    return access_of(program, load).input;
   }
 
   // Roughly the twentieths of a nanosecond that an element takes.
@@ -479,8 +516,7 @@ class BlockProgram {
       int64_t begin = b * block_;
       int64_t count = std::min(block_, elements_ - begin);
       for (const Stream& stream : streams_)
-        slot[stream.value] = static_cast<std::byte*>(args.in[stream.input]) +
-                             static_cast<size_t>(begin) * stream.element_bytes;
+        slot[stream.value] = element(args, stream, first_of(stream, begin));
       for (const Periodic& periodic : periodics_)
         slot[periodic.value] =
             scratch + periodic.buffer +
@@ -515,19 +551,27 @@ class BlockProgram {
       for (int k = 0; k < op.operand_count; ++k) in[k] = slot[op.operands[static_cast<size_t>(k)]];
       op.compute(slot[op.result], in, count);
     } else if (op.kind == Op::Kind::load) {
-      op.load(slot[op.result],
-              static_cast<const std::byte*>(args.in[op.input]) +
-                  static_cast<size_t>(begin) * op.element_bytes,
-              1, count);
+      op.load(slot[op.result], element(args, op, begin), 1, count);
     } else {
-      walks_[op.walk].read(args.in[op.input], begin, count, slot[op.result]);
+      walks_[op.walk].read(element(args, op, 0), begin, count, slot[op.result]);
     }
+  }
+
+  // The address of element `at` of what a stream, a periodic input or an op reads.
+  template <class Source>
+  static std::byte* element(const StepArgs& args, const Source& source, int64_t at) {
+    return static_cast<std::byte*>(args.in[source.input]) +
+           static_cast<size_t>(source.offset + at) * source.element_bytes;
+  }
+
+  // The element of a stream's input with which the block at `begin` begins.
+  int64_t first_of(const Stream& stream, int64_t begin) const {
+    return stream.walk < 0 ? begin : walks_[static_cast<size_t>(stream.walk)].element(begin);
   }
 
   void prefetch(const StepArgs& args, int64_t begin, int64_t count) const {
     for (const Stream& stream : prefetched_) {
-      auto* at = static_cast<const char*>(args.in[stream.input]) +
-                 static_cast<size_t>(begin) * stream.element_bytes;
+      const std::byte* at = element(args, stream, first_of(stream, begin));
       auto bytes = static_cast<size_t>(count) * stream.element_bytes;
       for (size_t offset = 0; offset < bytes; offset += cache_line) __builtin_prefetch(at + offset);
     }
@@ -564,11 +608,12 @@ class BlockProgram {
     int64_t wanted = periodic.period + std::min(block_, blocks * block_);
     for (int64_t at = 0; at < wanted; at += periodic.period) {
       periodic.load(buffer + static_cast<size_t>(at) * periodic.compute_bytes,
-                    args.in[periodic.input], 1, std::min(periodic.period, wanted - at));
+                    element(args, periodic, 0), 1, std::min(periodic.period, wanted - at));
     }
   }
 
   static constexpr size_t max_values = 256;
+  static constexpr int64_t row_block = 128;  // elements of a block that still pays
 
   int64_t elements_ = 0, block_ = 512, grain_ = 1;
   std::vector<Place> place_;
