@@ -56,14 +56,17 @@ struct ExpReduction {
   return p * first * second;
 }
 
+// expm1 in [-30, 89], and 0 of -0.
+[[gnu::always_inline]] inline float expm1_within(float x) {
+  ExpReduction e = reduce_exp(x);
+  float p = mul_add(exp_tail(e.rest) * e.rest, e.rest, e.rest);
+  float half_scale = from_bits((e.power + 126u) << 23);
+  return 2.0f * mul_add(half_scale, p, half_scale - 0.5f);
+}
 [[gnu::always_inline]] inline float vexpm1(float x) {
   float limited = x < -30.0f ? -30.0f : x;
   limited = limited > 89.0f ? 89.0f : limited;
-  ExpReduction e = reduce_exp(limited);
-  float p = mul_add(exp_tail(e.rest) * e.rest, e.rest, e.rest);
-  float half_scale = from_bits((e.power + 126u) << 23);
-  float result = 2.0f * mul_add(half_scale, p, half_scale - 0.5f);
-  return x == 0.0f ? x : result;
+  return x == 0.0f ? x : expm1_within(limited);
 }
 
 [[gnu::always_inline]] inline float vlog(float x) {
@@ -105,7 +108,7 @@ struct ExpReduction {
 [[gnu::always_inline]] inline float vtanh(float x) {
   float a = __builtin_fabsf(x);
   a = a > 10.0f ? 10.0f : a;
-  float e = vexpm1(2.0f * a);
+  float e = expm1_within(2.0f * a);
   return __builtin_copysignf(e / (e + 2.0f), x);
 }
 
