@@ -33,6 +33,7 @@ Graph small_net(int64_t batch) {
   Tensor scale = sigmoid(linear(mean(e, {2, 3}), weight({8, 8})));
   e = e * reshape(scale, Shape{batch, 8, 1, 1});
   Tensor joined = concat({max_pool2d(e, 2), avg_pool2d(h, 2)}, 1);
+  joined = concat({narrow(joined, 1, 8, 16), narrow(joined, 1, 0, 8)}, 1);
   Tensor y = linear(mean(joined, {2, 3}), weight({5, 16}));
   return {{x, unused}, {y, transpose(e, {0, 2, 3, 1})}, {}};
 }
@@ -98,6 +99,7 @@ TEST(BatchParts, WhatMixesExamplesStaysWhole) {
   for (const Tensor& mixed :
        {reduce_sum(y, {0, 2, 3}), y - mean(y, {0}, true), transpose(y, {1, 0, 2, 3}),
         concat({y, y}, 0), reshape(y, Shape{4, 6, 6, 6}), cumsum(y, 0), softmax(y, 0),
+        narrow(y, 0, 0, 4),
         matmul(reshape(y, Shape{8, 108}), reshape(y, Shape{8, 108}), true, false)}) {
     expect_whole({{x}, {mixed}, {}}, depthwise_example);
   }

@@ -9,6 +9,7 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "wafer/base/env.h"
@@ -126,7 +127,12 @@ void run_parts(int parts, const std::function<void(int)>& body) {
 }  // namespace
 
 int thread_count() {
-  return thread_count_setting();
+  return inside_parallel_region ? 1 : thread_count_setting().load();
+}
+
+SingleThread::SingleThread() : saved_(std::exchange(inside_parallel_region, true)) {}
+SingleThread::~SingleThread() {
+  inside_parallel_region = saved_;
 }
 
 void set_thread_count(int count) {
@@ -142,7 +148,7 @@ void set_thread_count(int count) {
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (count <= 0) return;
   int64_t parts = std::min<int64_t>(thread_count(), count / std::max<int64_t>(grain, 1));
-  if (parts <= 1 || inside_parallel_region) {
+  if (parts <= 1) {
     body(0, count);
     return;
   }
@@ -150,14 +156,13 @@ void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t
   std::mutex failure_mutex;
   run_parts(static_cast<int>(parts), [&](int part) {
     FlushDenormals flush;
-    inside_parallel_region = true;
+    SingleThread alone;
     try {
       body(count * part / parts, count * (part + 1) / parts);
     } catch (...) {
       std::lock_guard lock(failure_mutex);
       if (!failure) failure = std::current_exception();
     }
-    inside_parallel_region = false;
   });
   if (failure) std::rethrow_exception(failure);
 }

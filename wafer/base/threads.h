@@ -7,7 +7,8 @@ namespace wafer {
 // The CPUs that this process may run on.
 int available_cpus();
 
-// Threads that parallel_for uses; WAFER_THREADS or available_cpus() until set. UserError for
+// Threads that parallel_for uses when called from here: 1 within a part of it or while a
+// SingleThread is alive, else as set. WAFER_THREADS or available_cpus() until set; UserError for
 // less than 1 or more than 1024.
 int thread_count();
 void set_thread_count(int count);
@@ -17,6 +18,18 @@ void set_thread_count(int count);
 // so results are the same from run to run. Nested calls run in the caller. An exception of a part
 // is rethrown here.
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+
+// While alive, what this thread makes and runs uses one thread.
+class SingleThread {
+ public:
+  SingleThread();
+  ~SingleThread();
+  SingleThread(const SingleThread&) = delete;
+  SingleThread& operator=(const SingleThread&) = delete;
+
+ private:
+  bool saved_;
+};
 
 // Flushes denormals to zero in this thread while alive, and restores the caller's mode after.
 class FlushDenormals {

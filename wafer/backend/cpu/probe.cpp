@@ -46,8 +46,9 @@ double bandwidth() {
     for (int64_t i = begin; i < end; ++i) a[i] = a[count + i] = a[2 * count + i] = 1;
   });
   auto* triad = peak_triad_kernel();
+  int threads = thread_count();
   double seconds = least_seconds([&](int64_t begin, int64_t end) {
-    int64_t first = count * begin / thread_count(), last = count * end / thread_count();
+    int64_t first = count * begin / threads, last = count * end / threads;
     triad(a + first, a + count + first, a + 2 * count + first, last - first);
   });
   return 3.0 * static_cast<double>(triad_floats * sizeof(float)) / seconds;

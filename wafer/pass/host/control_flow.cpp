@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "wafer/base/threads.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/op.h"
 #include "wafer/pass/host/host_program.h"
@@ -10,10 +11,9 @@ namespace wafer {
 
 namespace {
 
-std::shared_ptr<const HostProgram> compile_subgraph(const Node& node, size_t index,
+std::shared_ptr<const HostProgram> compile_subgraph(const Graph& graph,
                                                     const KernelContext& context) {
-  auto program = std::dynamic_pointer_cast<const HostProgram>(
-      context.target.compile(*node.subgraphs.at(index), {}));
+  auto program = std::dynamic_pointer_cast<const HostProgram>(context.target.compile(graph, {}));
   WAFER_CHECK(program != nullptr, "a host backend's subgraph is not a host program");
   return program;
 }
@@ -43,56 +43,96 @@ bool read_flag(const StepMemory& memory, const void* at) {
   return flag;
 }
 
-Step make_scan(const Node& node, KernelContext& context) {
+// The part of a buffer of so many bytes that is a thread's, if it is cut up at all.
+struct Share {
+  size_t bytes = 0;   // of the whole buffer
+  size_t stride = 0;  // from one part to the next; 0: all parts share it
+};
+
+}  // namespace
+
+Step make_scan(const Node& node, KernelContext& context, const Graph& body, int parts) {
   const auto& attrs = node.attr<ScanAttrs>();
-  auto program = compile_subgraph(node, 0, context);
+  std::shared_ptr<const HostProgram> program;
+  if (parts > 1) {
+    SingleThread alone;
+    program = compile_subgraph(body, context);
+  } else {
+    program = compile_subgraph(body, context);
+  }
   auto carries = static_cast<size_t>(attrs.carries), xs = static_cast<size_t>(attrs.xs);
   int64_t length = scan_length(node);
   bool reverse = attrs.reverse;
+  // Of each input and output of the body for all parts: a step's.
+  const Graph& whole = *node.subgraphs[0];
+  auto share = [&](const Type& all, const Type& one) {
+    return Share{all.bytes(), all.shape == one.shape ? 0 : one.bytes()};
+  };
+  std::vector<Share> given, made;
+  for (size_t i = 0; i < whole.inputs.size(); ++i)
+    given.push_back(share(whole.inputs[i].type(), program->inputs[i]));
+  for (size_t i = 0; i < whole.outputs.size(); ++i)
+    made.push_back(share(whole.outputs[i].type(), program->outputs[i]));
+
   Scratch scratch;
-  size_t arena = scratch.reserve(program->memory.arena);
-  Carried carried(
-      {program->outputs.begin(), program->outputs.begin() + static_cast<std::ptrdiff_t>(carries)},
-      scratch);
-  std::vector<size_t> y_bytes, x_bytes, unread;
-  for (size_t y = carries; y < program->outputs.size(); ++y) {
-    y_bytes.push_back(program->outputs[y].bytes());
-    unread.push_back(scratch.reserve(y_bytes.back()));
-  }
-  for (size_t x = 0; x < xs; ++x) x_bytes.push_back(program->inputs[carries + x].bytes());
+  auto count = static_cast<size_t>(parts);
+  std::vector<size_t> arenas;
+  for (size_t part = 0; part < count; ++part)
+    arenas.push_back(scratch.reserve(program->memory.arena));
+  std::vector<Type> types;
+  for (size_t i = 0; i < carries; ++i) types.push_back(whole.outputs[i].type());
+  Carried carried(types, scratch);
+  std::vector<size_t> unread;
+  for (size_t y = carries; y < made.size(); ++y) unread.push_back(scratch.reserve(made[y].bytes));
   context.scratch_bytes = scratch.total();
-  context.library_bytes = program->memory.library;
+  context.library_bytes = program->memory.library * count;
   context.constant_bytes = program->memory.constants;
   context.kernel = "host:scan";
-  size_t inputs = node.inputs.size();
   const StepMemory* memory = &context.memory;
-  return [=](const StepArgs& args) {
-    std::vector<void*> in(args.in, args.in + inputs), out(carries + y_bytes.size());
-    std::vector<void*> current(args.in, args.in + carries);
+  auto run_part = [=](const StepArgs& args, size_t part) {
+    auto at = [part](const void* base, const Share& share, size_t element = 0) {
+      return static_cast<std::byte*>(const_cast<void*>(base)) + element * share.bytes +
+             part * share.stride;
+    };
+    std::vector<void*> in(given.size()), out(made.size()), current(carries);
+    for (size_t i = 0; i < given.size(); ++i) in[i] = at(args.in[i], given[i]);
+    for (size_t c = 0; c < carries; ++c) current[c] = in[c];
     for (int64_t t = 0; t < length; ++t) {
-      auto at = static_cast<size_t>(reverse ? length - 1 - t : t);
+      auto element = static_cast<size_t>(reverse ? length - 1 - t : t);
       for (size_t c = 0; c < carries; ++c) {
         in[c] = current[c];
         bool last = t + 1 == length && args.out[c] != nullptr;
-        current[c] = last ? args.out[c] : args.scratch + carried.offsets[t % 2][c];
+        current[c] = at(last ? args.out[c] : args.scratch + carried.offsets[t % 2][c], made[c]);
         out[c] = current[c];
       }
-      for (size_t x = 0; x < xs; ++x)
-        in[carries + x] = static_cast<std::byte*>(args.in[carries + x]) + at * x_bytes[x];
-      for (size_t y = 0; y < y_bytes.size(); ++y) {
-        void* stacked = args.out[carries + y];
-        out[carries + y] = stacked ? static_cast<std::byte*>(stacked) + at * y_bytes[y]
-                                   : static_cast<void*>(args.scratch + unread[y]);
+      for (size_t x = carries; x < carries + xs; ++x) in[x] = at(args.in[x], given[x], element);
+      for (size_t y = carries; y < made.size(); ++y) {
+        out[y] = args.out[y] ? at(args.out[y], made[y], element)
+                             : at(args.scratch + unread[y - carries], made[y]);
       }
-      program->run(in.data(), out.data(), args.scratch + arena);
+      program->run(in.data(), out.data(), args.scratch + arenas[part]);
     }
-    for (size_t c = 0; c < carries; ++c)
-      copy_bytes(*memory, args.out[c], current[c], carried.bytes[c]);
+    for (size_t c = 0; c < carries; ++c) {
+      if (args.out[c] == nullptr) continue;
+      size_t bytes = made[c].stride > 0 ? made[c].stride : made[c].bytes;
+      copy_bytes(*memory, at(args.out[c], made[c]), current[c], bytes);
+    }
+  };
+  return [=](const StepArgs& args) {
+    parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part) run_part(args, static_cast<size_t>(part));
+    });
   };
 }
 
+namespace {
+Step make_whole_scan(const Node& node, KernelContext& context) {
+  return make_scan(node, context, *node.subgraphs[0], 1);
+}
+
 Step make_while(const Node& node, KernelContext& context) {
-  auto condition = compile_subgraph(node, 0, context), body = compile_subgraph(node, 1, context);
+  auto condition = compile_subgraph(*node.subgraphs.at(0), context),
+       body = compile_subgraph(*node.subgraphs.at(1), context);
   auto states = static_cast<size_t>(node.attr<WhileAttrs>().states);
   Scratch scratch;
   size_t arena = scratch.reserve(std::max(condition->memory.arena, body->memory.arena));
@@ -119,7 +159,8 @@ Step make_while(const Node& node, KernelContext& context) {
 }
 
 Step make_if(const Node& node, KernelContext& context) {
-  auto then = compile_subgraph(node, 0, context), otherwise = compile_subgraph(node, 1, context);
+  auto then = compile_subgraph(*node.subgraphs.at(0), context),
+       otherwise = compile_subgraph(*node.subgraphs.at(1), context);
   Scratch scratch;
   size_t arena = scratch.reserve(std::max(then->memory.arena, otherwise->memory.arena));
   std::vector<size_t> unread;
@@ -141,7 +182,7 @@ Step make_if(const Node& node, KernelContext& context) {
 }  // namespace
 
 MakeKernel control_flow_kernel(const OpDef& op) {
-  if (&op == &op::scan) return make_scan;
+  if (&op == &op::scan) return make_whole_scan;
   if (&op == &op::while_loop) return make_while;
   if (&op == &op::if_else) return make_if;
   return nullptr;

@@ -272,8 +272,8 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
     for (size_t i = 0; i < node->outputs.size(); ++i) {
       context.output_used.push_back(planner.used(*node, static_cast<int>(i)));
     }
-    MakeKernel kernel = control_flow_kernel(*node->op);
-    if (!kernel) kernel = lookup(*node->op);
+    MakeKernel kernel = lookup(*node->op);
+    if (!kernel) kernel = control_flow_kernel(*node->op);
     WAFER_CHECK(kernel != nullptr, "target ", target.name(), " has no kernel for ", node->op->name);
     planned.step = kernel(*node, context);
     scratch.push_back(context.scratch_bytes);

@@ -1,0 +1,86 @@
+#include "tests/pass/run_graph.h"
+#include "wafer/base/threads.h"
+#include "wafer/op/control_flow.h"
+#include "wafer/op/recurrent.h"
+#include "wafer/pass/freeze.h"
+
+namespace wafer {
+namespace {
+using namespace testing;
+
+class Threads {
+ public:
+  explicit Threads(int count) : saved_(thread_count()) { set_thread_count(count); }
+  ~Threads() { set_thread_count(saved_); }
+
+ private:
+  int saved_;
+};
+
+constexpr int64_t hidden = 24, features = 10, steps = 6;
+
+// Inputs: the weights, then x and the first states.
+Graph recurrent_net(int64_t batch, bool reverse) {
+  Tensor x = f32({steps, batch, features}), h = f32({batch, hidden}, "h");
+  Tensor c = f32({batch, hidden}, "c");
+  RecurrentWeights weights{f32({4 * hidden, features}, "wi"), f32({4 * hidden, hidden}, "wh"),
+                           f32({4 * hidden}, "bi"), f32({4 * hidden}, "bh")};
+  RecurrentResult result = lstm(x, weights, h, c, {.reverse = reverse});
+  return {{weights.input, weights.hidden, weights.input_bias, weights.hidden_bias, x, h, c},
+          {result.outputs, result.hidden, result.cell},
+          {}};
+}
+
+// With known weights each thread takes its part of the batch through all steps, where the batch has
+// enough rows for that and can be cut evenly.
+TEST(CpuScan, PartsOfTheBatchComputeWhatTheWholeDoes) {
+  for (int threads : {1, 2, 3}) {
+    Threads scope(threads);
+    for (int64_t batch : {1, 8, 16, 24, 27, 48}) {
+      for (bool reverse : {false, true}) {
+        Graph graph = recurrent_net(batch, reverse);
+        GraphValues inputs = random_values(graph, static_cast<uint64_t>(batch));
+        GraphValues expected = run_graph(graph, inputs, "reference");
+        auto on = device("cpu");
+        auto memory = on_device(*on, graph, inputs);
+        memory.resize(4);
+        Graph frozen = freeze(graph, memory, *on);
+        GraphValues rest(inputs.begin() + 4, inputs.end());
+        expect_near(run_graph(frozen, rest, "cpu"), expected, 1e-5,
+                    str("batch ", batch, " on ", threads, " threads"));
+      }
+    }
+  }
+}
+
+// A part counts its examples, so a step that looks at all of them is not cut up.
+TEST(CpuScan, StepsThatMixExamplesStayWhole) {
+  Threads scope(2);
+  Tensor x = f32({4, 16, 3}), h = f32({16, 3}, "h"), shift = f32({16, 3}, "shift");
+  auto body = [&](const std::vector<Tensor>& carries, const std::vector<Tensor>& xs) -> ScanStep {
+    Tensor apart = tanh(carries[0] + xs[0] + shift);
+    return {{apart - mean(apart, {0}, true)}, {apart}};
+  };
+  ScanResult result = scan(body, {h}, {x});
+  Graph graph{{x, h, shift}, {result.carries[0], result.ys[0]}, {}};
+  GraphValues inputs = random_values(graph, 3);
+  expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "");
+}
+
+// A captured value of the batch is cut up like the others, and one that is the same for all is not.
+TEST(CpuScan, CapturesOfTheBatch) {
+  Threads scope(2);
+  Tensor x = f32({4, 16, 3}), h = f32({16, 3}, "h"), shift = f32({16, 3}, "shift");
+  Tensor scale = f32({1, 3}, "scale");
+  auto body = [&](const std::vector<Tensor>& carries, const std::vector<Tensor>& xs) -> ScanStep {
+    Tensor next = tanh(carries[0] + xs[0] + shift) * broadcast_to(scale, h.shape());
+    return {{next}, {next * 2.0}};
+  };
+  ScanResult result = scan(body, {h}, {x});
+  Graph graph{{x, h, shift, scale}, {result.carries[0], result.ys[0]}, {}};
+  GraphValues inputs = random_values(graph, 4);
+  expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "");
+}
+
+}  // namespace
+}  // namespace wafer
