@@ -53,6 +53,31 @@ TEST(CpuScan, PartsOfTheBatchComputeWhatTheWholeDoes) {
   }
 }
 
+// Weights that a loop captures are prepared before its first step, anew in each run: what the next
+// run is given counts.
+TEST(CpuScan, CapturedWeightsMayChangeBetweenRuns) {
+  Threads scope(2);
+  for (int64_t batch : {1, 3, 16, 40}) {
+    Graph graph = recurrent_net(batch, false);
+    // Of the first state's gradient, whose loop multiplies by the same weights as they lie.
+    Tensor h = graph.inputs[5];
+    graph.outputs.push_back(gradient({graph.outputs[0]}, {graph.outputs[0]}, {h})[0]);
+    auto on = device("cpu");
+    auto artifact = on->target().compile(graph, {});
+    for (uint64_t seed : {1, 2}) {
+      GraphValues inputs = random_values(graph, seed);
+      auto outputs = execute(*on, *artifact, on_device(*on, graph, inputs));
+      GraphValues got;
+      for (size_t i = 0; i < outputs.size(); ++i) {
+        auto count = static_cast<size_t>(graph.outputs[i].elements());
+        auto* first = static_cast<const float*>(outputs[i]->data());
+        got.emplace_back(first, first + count);
+      }
+      expect_near(got, run_graph(graph, inputs, "reference"), 1e-5, str("batch ", batch));
+    }
+  }
+}
+
 // A part counts its examples, so a step that looks at all of them is not cut up.
 TEST(CpuScan, StepsThatMixExamplesStayWhole) {
   Threads scope(2);

@@ -40,6 +40,9 @@ class Artifact {
 
 struct CompileOptions {
   int threads = 0;  // 0: the device's setting
+  // So many of the inputs, from the last on, hold the same values in many runs: those that a loop
+  // captures.
+  size_t lasting_inputs = 0;
   friend bool operator==(const CompileOptions&, const CompileOptions&) = default;
 };
 

@@ -37,7 +37,8 @@ class KernelSession {
 struct StepArgs {
   void* const* in;
   void* const* out;
-  std::byte* scratch;  // 64-byte aligned
+  std::byte* scratch;             // 64-byte aligned
+  std::byte* prepared = nullptr;  // what the step's preparation wrote; 64-byte aligned
 
   template <class T>
   const T* input(size_t index) const {
@@ -69,16 +70,27 @@ class Scratch {
 // was made.
 using Step = std::function<void(const StepArgs&)>;
 
+// What a step reads in many runs: made from lasting inputs before the first, into
+// StepArgs::prepared.
+struct Preparation {
+  size_t bytes = 0;
+  Step step;
+};
+
 // What a kernel may ask and say while it is made.
 struct KernelContext {
   const Target& target;
-  std::vector<bool> output_used;  // unused outputs need not be computed
-  size_t scratch_bytes = 0;       // set by the kernel: scratch it needs in a run
-  size_t library_bytes = 0;       // set by the kernel: what its library allocates itself meanwhile
-  size_t constant_bytes = 0;      // set by the kernel: constants of the programs it runs
-  std::string kernel = "own";     // set by the kernel: what computes the node
+  std::vector<bool> output_used;   // unused outputs need not be computed
+  size_t scratch_bytes = 0;        // set by the kernel: scratch it needs in a run
+  size_t library_bytes = 0;        // set by the kernel: what its library allocates itself meanwhile
+  size_t constant_bytes = 0;       // set by the kernel: constants of the programs it runs
+  std::string kernel = "own";      // set by the kernel: what computes the node
+  std::vector<bool> lasting = {};  // inputs that hold the same in many runs; may be shorter
+  Preparation preparation = {};    // set by the kernel, of such inputs alone
   const StepMemory& memory = host_memory();
   KernelSession* session = nullptr;
+
+  bool lasts(size_t input) const { return input < lasting.size() && lasting[input]; }
 };
 
 // Makes a step for a node whose inputs and outputs have static shapes.

@@ -111,6 +111,7 @@ Step make_contraction_group(const Node& node, const ContractionGroup& group,
   }
   MatmulProblem problem = matmul_problem(contraction);
   problem.b_values = constant_values(node.inputs[1]);
+  problem.b_lasts = context.lasts(1);
   return make_matmul(problem, epilogue, context);
 }
 
@@ -124,7 +125,9 @@ WAFER_KERNEL(conv_weight_gradient) {
   return make_conv_weight_gradient(conv_problem(node), context);
 }
 WAFER_KERNEL(matmul) {
-  return make_matmul(matmul_problem(node), {}, context);
+  MatmulProblem problem = matmul_problem(node);
+  problem.b_lasts = context.lasts(1);
+  return make_matmul(problem, {}, context);
 }
 
 }  // namespace wafer::cpu

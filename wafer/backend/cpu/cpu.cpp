@@ -40,7 +40,7 @@ class CpuTarget : public Target {
                           .fuse_epilogues = true,
                           .fold_constants = true,
                           .batch_cache_bytes = cache_of_values};
-    return compile_for_host(graph, *this, lowering, find_kernel);
+    return compile_for_host(graph, *this, lowering, find_kernel, options.lasting_inputs);
   }
 };
 

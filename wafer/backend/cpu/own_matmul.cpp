@@ -33,10 +33,12 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
   Extents e(p);
   bool convert = p.a.dtype != DType::f32;
   int parts = p.threads > 0 ? p.threads : thread_count();
-  // A b that is known is packed once, when the step is made.
-  bool known_b = !convert && e.batch == 1 && p.b_values != nullptr;
+  // A b that is known is packed once, when the step is made, one that lasts before many runs.
+  bool packs_once = !convert && e.batch == 1;
+  bool known_b = packs_once && p.b_values != nullptr;
+  bool lasting_b = packs_once && !known_b && p.b_lasts;
   // Small products of a large batch go one to a thread each, large ones are cut up.
-  bool over_batch = e.batch >= parts && !known_b;
+  bool over_batch = e.batch >= parts && !known_b && !lasting_b;
   Gemm gemm(e.m, e.n, e.k, parts);
   Scratch scratch;
   auto floats = [&](int64_t count) {
@@ -66,7 +68,15 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
     gemm.pack(known, static_cast<float*>(packed->data()));
     context.constant_bytes = packed->bytes();
   }
-  size_t packed_at = over_batch || packed ? 0 : floats(gemm.packed_floats());
+  if (lasting_b) {
+    context.preparation = {static_cast<size_t>(gemm.packed_floats()) * sizeof(float),
+                           [=](const StepArgs& args) {
+                             GemmArgs g = product(nullptr, args.input<float>(1), nullptr, 0);
+                             gemm.pack(g, reinterpret_cast<float*>(args.prepared));
+                           }};
+  }
+  bool packs = !over_batch && !known_b && !lasting_b;
+  size_t packed_at = packs ? floats(gemm.packed_floats()) : 0;
   context.scratch_bytes = scratch.total();
   context.kernel = str("own:", name(isa()));
   return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
@@ -98,9 +108,11 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
     } else {
       for (int64_t i = 0; i < e.batch; ++i) {
         GemmArgs g = finished(i);
-        auto* known = packed ? static_cast<const float*>(packed->data()) : at(packed_at);
-        if (!packed) gemm.pack(g, at(packed_at));
-        gemm.run(g, known, at(work_at));
+        if (packs) gemm.pack(g, at(packed_at));
+        const float* b_packed = known_b     ? static_cast<const float*>(packed->data())
+                                : lasting_b ? reinterpret_cast<const float*>(args.prepared)
+                                            : at(packed_at);
+        gemm.run(g, b_packed, at(work_at));
       }
     }
     if (!convert) return;
@@ -159,8 +171,8 @@ bool is_matmul_faster(const MatmulProblem& p) {
   // that lie a page apart cost it up to half of its rate.
   if (isa() != Isa::avx2 || p.a.dtype != DType::f32 || p.y.elements() == 0) return false;
   Extents e(p);
-  // A known b is packed for ever; of few rows oneDNN computes one at a time.
-  if (p.b_values != nullptr && e.batch == 1 && e.m <= 1024) return true;
+  // A b that stays need not be packed again; of few rows oneDNN computes one at a time.
+  if ((p.b_values != nullptr || p.b_lasts) && e.batch == 1 && e.m <= 1024) return true;
   if (p.transpose_a) return e.m >= 192 && e.n >= 96 && e.k >= 512;
   bool deep = e.k >= 1024 && e.m >= 512 && e.n >= 96;
   bool wide_b = !p.transpose_b && e.n >= 2048 && e.k >= 256 && e.m >= 48;

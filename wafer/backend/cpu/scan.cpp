@@ -13,10 +13,15 @@ namespace {
 // of the weights.
 constexpr int64_t least_rows = 8;
 
-// Weights that are no constants would be prepared by each thread anew.
-bool knows_weights(const Graph& body) {
+// Other operands than constants and captures would be prepared by each thread in each step.
+bool weights_stay(const Graph& body, size_t captures) {
+  auto stays = [&](const Tensor& value) {
+    auto first = body.inputs.end() - static_cast<std::ptrdiff_t>(captures);
+    return value.node().is(op::constant) ||
+           std::find(first, body.inputs.end(), value) != body.inputs.end();
+  };
   for (const Node* node : topological_order(body)) {
-    if (node->is(op::matmul) && !node->inputs[1].node().is(op::constant)) return false;
+    if (node->is(op::matmul) && !stays(node->inputs[1])) return false;
   }
   return true;
 }
@@ -36,7 +41,10 @@ WAFER_KERNEL(scan) {
   if (threads < 2 || node.attr<ScanAttrs>().carries == 0) return whole();
   const Shape& state = body.inputs[0].shape();
   int64_t batch = state.rank() > 0 ? state.size(0) : 0;
-  if (batch % threads != 0 || batch / threads < least_rows || !knows_weights(body)) return whole();
+  const auto& attrs = node.attr<ScanAttrs>();
+  auto captures = node.inputs.size() - static_cast<size_t>(attrs.carries + attrs.xs);
+  if (batch % threads != 0 || batch / threads < least_rows || !weights_stay(body, captures))
+    return whole();
   Examples examples(body, batch);
   if (!examples.apart() || !are_of_examples(body, examples)) return whole();
   return make_scan(node, context, examples.part_of(body, batch / threads), threads);

@@ -12,8 +12,10 @@ namespace wafer {
 namespace {
 
 std::shared_ptr<const HostProgram> compile_subgraph(const Graph& graph,
-                                                    const KernelContext& context) {
-  auto program = std::dynamic_pointer_cast<const HostProgram>(context.target.compile(graph, {}));
+                                                    const KernelContext& context,
+                                                    size_t lasting_inputs = 0) {
+  auto program = std::dynamic_pointer_cast<const HostProgram>(
+      context.target.compile(graph, {.lasting_inputs = lasting_inputs}));
   WAFER_CHECK(program != nullptr, "a host backend's subgraph is not a host program");
   return program;
 }
@@ -53,14 +55,15 @@ struct Share {
 
 Step make_scan(const Node& node, KernelContext& context, const Graph& body, int parts) {
   const auto& attrs = node.attr<ScanAttrs>();
+  auto carries = static_cast<size_t>(attrs.carries), xs = static_cast<size_t>(attrs.xs);
+  size_t captures = node.inputs.size() - carries - xs;
   std::shared_ptr<const HostProgram> program;
   if (parts > 1) {
     SingleThread alone;
-    program = compile_subgraph(body, context);
+    program = compile_subgraph(body, context, captures);
   } else {
-    program = compile_subgraph(body, context);
+    program = compile_subgraph(body, context, captures);
   }
-  auto carries = static_cast<size_t>(attrs.carries), xs = static_cast<size_t>(attrs.xs);
   int64_t length = scan_length(node);
   bool reverse = attrs.reverse;
   // Of each input and output of the body for all parts: a step's.
@@ -82,6 +85,7 @@ Step make_scan(const Node& node, KernelContext& context, const Graph& body, int 
   std::vector<Type> types;
   for (size_t i = 0; i < carries; ++i) types.push_back(whole.outputs[i].type());
   Carried carried(types, scratch);
+  size_t prepared = scratch.reserve(program->prepared_bytes());
   std::vector<size_t> unread;
   for (size_t y = carries; y < made.size(); ++y) unread.push_back(scratch.reserve(made[y].bytes));
   context.scratch_bytes = scratch.total();
@@ -110,7 +114,8 @@ Step make_scan(const Node& node, KernelContext& context, const Graph& body, int 
         out[y] = args.out[y] ? at(args.out[y], made[y], element)
                              : at(args.scratch + unread[y - carries], made[y]);
       }
-      program->run(in.data(), out.data(), args.scratch + arenas[part]);
+      program->run(in.data(), out.data(), args.scratch + arenas[part], nullptr,
+                   args.scratch + prepared);
     }
     for (size_t c = 0; c < carries; ++c) {
       if (args.out[c] == nullptr) continue;
@@ -119,6 +124,7 @@ Step make_scan(const Node& node, KernelContext& context, const Graph& body, int 
     }
   };
   return [=](const StepArgs& args) {
+    program->prepare(args.in, args.scratch + prepared);
     parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; ++part) run_part(args, static_cast<size_t>(part));
     });

@@ -243,7 +243,7 @@ class HostProgram::Planner {
 
 std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target,
                                                const KernelLookup& lookup, const StepMemory& memory,
-                                               KernelSession* session) {
+                                               KernelSession* session, size_t lasting_inputs) {
   auto program = std::make_shared<HostProgram>();
   program->memory_ = &memory;
   program->graph_ = std::move(graph);
@@ -259,6 +259,12 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
   }
 
   HostProgram::Planner planner(g);
+  size_t first_lasting = g.inputs.size() - lasting_inputs;
+  auto lasts = [&](const Tensor& value) {
+    HostProgram::Location location = planner.location(value);
+    return location.place == HostProgram::Place::input && location.at >= first_lasting;
+  };
+  Scratch prepared;
   std::vector<size_t> scratch;
   for (const Node* node : planner.steps()) {
     HostProgram::PlannedStep planned;
@@ -272,16 +278,22 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
     for (size_t i = 0; i < node->outputs.size(); ++i) {
       context.output_used.push_back(planner.used(*node, static_cast<int>(i)));
     }
+    for (const Tensor& input : node->inputs) context.lasting.push_back(lasts(input));
     MakeKernel kernel = lookup(*node->op);
     if (!kernel) kernel = control_flow_kernel(*node->op);
     WAFER_CHECK(kernel != nullptr, "target ", target.name(), " has no kernel for ", node->op->name);
     planned.step = kernel(*node, context);
+    if (context.preparation.step) {
+      planned.preparation = std::move(context.preparation.step);
+      planned.prepared = prepared.reserve(context.preparation.bytes);
+    }
     scratch.push_back(context.scratch_bytes);
     program->memory.library = std::max(program->memory.library, context.library_bytes);
     program->memory.constants += context.constant_bytes;
     program->steps.push_back({node->op->name, node->path, context.kernel, cost(*node), node});
     program->planned_.push_back(std::move(planned));
   }
+  program->prepared_bytes_ = prepared.total();
   program->memory.arena = planner.place_in_arena(scratch, program->memory);
   for (const Node* node : topological_order(g)) {
     if (!node->is(op::constant)) continue;
@@ -302,20 +314,36 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
   return program;
 }
 
-void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* arena,
-                      const RunObserver* observer) const {
-  auto address = [&](const Location& location) -> void* {
-    switch (location.place) {
-      case Place::none: return nullptr;
-      case Place::input: return inputs[location.at];
-      case Place::output: return outputs[location.at];
-      case Place::arena: return arena + location.at;
-      case Place::constant: return location.constant;
+void* HostProgram::address(const Location& location, void* const* inputs, void* const* outputs,
+                           std::byte* arena) const {
+  switch (location.place) {
+    case Place::none: return nullptr;
+    case Place::input: return inputs[location.at];
+    case Place::output: return outputs[location.at];
+    case Place::arena: return arena + location.at;
+    case Place::constant: return location.constant;
+  }
+  return nullptr;
+}
+
+void HostProgram::prepare(void* const* inputs, std::byte* prepared) const {
+  std::vector<void*> in;
+  for (const PlannedStep& planned : planned_) {
+    if (!planned.preparation) continue;
+    in.clear();
+    for (const Location& location : planned.in) {
+      bool is_input = location.place == Place::input;
+      in.push_back(is_input ? inputs[location.at] : nullptr);
     }
-    return nullptr;
-  };
+    planned.preparation({in.data(), nullptr, nullptr, prepared + planned.prepared});
+  }
+}
+
+void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* arena,
+                      const RunObserver* observer, std::byte* prepared) const {
+  auto at = [&](const Location& location) { return address(location, inputs, outputs, arena); };
   auto copy = [&](const Copy& c) {
-    if (c.bytes > 0) memory_->copy(address(c.to), address(c.from), c.bytes);
+    if (c.bytes > 0) memory_->copy(at(c.to), at(c.from), c.bytes);
   };
   if (observer) memory_->finish_step();
   for (const Copy& c : copies_before_) copy(c);
@@ -324,9 +352,10 @@ void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* aren
     const PlannedStep& planned = planned_[s];
     in.clear();
     out.clear();
-    for (const Location& location : planned.in) in.push_back(address(location));
-    for (const Location& location : planned.out) out.push_back(address(location));
-    StepArgs args{in.data(), out.data(), static_cast<std::byte*>(address(planned.scratch))};
+    for (const Location& location : planned.in) in.push_back(at(location));
+    for (const Location& location : planned.out) out.push_back(at(location));
+    StepArgs args{in.data(), out.data(), static_cast<std::byte*>(at(planned.scratch)),
+                  prepared + planned.prepared};
     if (observer)
       observed(s, args, *observer);
     else
@@ -353,9 +382,11 @@ void HostProgram::observed(size_t step, const StepArgs& args, const RunObserver&
 
 std::shared_ptr<const Artifact> compile_for_host(const Graph& graph, const Target& target,
                                                  const LowerOptions& options,
-                                                 const KernelLookup& lookup) {
+                                                 const KernelLookup& lookup,
+                                                 size_t lasting_inputs) {
   auto start = std::chrono::steady_clock::now();
-  auto program = make_host_program(lower(graph, target, options), target, lookup);
+  auto program = make_host_program(lower(graph, target, options), target, lookup, host_memory(),
+                                   nullptr, lasting_inputs);
   program->compile_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return program;

@@ -91,6 +91,20 @@ Program::Argument Program::in_layout(const Argument& argument, const dnnl::memor
   return {argument.id, wanted, Place::constant, constants_.size() - 1};
 }
 
+Program::Argument Program::in_layout(const Argument& argument, const dnnl::memory::desc& wanted,
+                                     KernelContext& context) {
+  if (argument.desc == wanted) return argument;
+  Argument prepared{argument.id, wanted, Place::prepared, 0};
+  Program once(threads_);
+  once.add_reorder(argument, prepared);
+  KernelContext of_reorder{.target = context.target, .output_used = {}};
+  Step reorder = std::move(once).step(of_reorder, "reorder");
+  // A preparation has no scratch.
+  if (of_reorder.scratch_bytes > 0) return in_layout(argument, wanted);
+  context.preparation = {wanted.get_size(), std::move(reorder)};
+  return prepared;
+}
+
 void Program::add_reorder(const Argument& from, const Argument& to) {
   dnnl::reorder::primitive_desc pd(engine(), from.desc, engine(), to.desc, own_scratchpad());
   Argument source = from, target = to;
@@ -183,10 +197,17 @@ struct Program::Shared {
     for (size_t i = 0; i < call.arguments.size(); ++i) {
       const Argument& argument = call.arguments[i];
       if (argument.place == Place::constant) continue;
-      handles.memories[i].set_data_handle(argument.place == Place::input ? args.in[argument.at]
-                                          : argument.place == Place::output
-                                              ? args.out[argument.at]
-                                              : args.scratch + argument.at);
+      handles.memories[i].set_data_handle(address(argument, args));
+    }
+  }
+
+ private:
+  static void* address(const Argument& argument, const StepArgs& args) {
+    switch (argument.place) {
+      case Place::input: return args.in[argument.at];
+      case Place::output: return args.out[argument.at];
+      case Place::prepared: return args.prepared + argument.at;
+      default: return args.scratch + argument.at;
     }
   }
 };

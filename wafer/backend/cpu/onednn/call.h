@@ -37,12 +37,12 @@ class Program {
   // Its primitives are made in a ThreadScope of as many threads.
   explicit Program(int threads) : threads_(threads) {}
 
-  enum class Place { input, output, scratch, constant };
+  enum class Place { input, output, scratch, constant, prepared };
   struct Argument {
     int id;  // DNNL_ARG_...
     dnnl::memory::desc desc;
     Place place;
-    size_t at;  // index of the input, output or constant, offset in the scratch
+    size_t at;  // index of the input, output or constant, offset in what is scratch or prepared
   };
 
   // An argument in scratch of its own.
@@ -53,6 +53,10 @@ class Program {
   // The same where the argument's values are known: reordered now, once.
   Argument in_layout(const Argument& argument, const dnnl::memory::desc& wanted,
                      const void* values);
+  // The same where the argument is an input that lasts: reordered by the context's preparation, of
+  // which there is one a step.
+  Argument in_layout(const Argument& argument, const dnnl::memory::desc& wanted,
+                     KernelContext& context);
   // Adds a primitive with its arguments and the scratchpad it asks for.
   void add(const dnnl::primitive& primitive, std::vector<Argument> arguments,
            const dnnl::memory::desc& scratchpad);

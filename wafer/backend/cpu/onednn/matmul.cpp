@@ -43,9 +43,10 @@ Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext
     bias = Desc(sizes, data_type(epilogue.wide_bias ? DType::f32 : p.y.dtype), strides);
   }
   dnnl::primitive_attr attributes = with_epilogue(epilogue, y);
-  // A constant may lie as oneDNN likes best.
+  // What stays may lie as oneDNN likes best.
   Desc plain_b = b;
-  if (p.b_values != nullptr)
+  bool lasts = p.b_values == nullptr && p.b_lasts;
+  if (p.b_values != nullptr || lasts)
     b = Desc(b.get_dims(), b.get_data_type(), dnnl::memory::format_tag::any);
   dnnl::matmul::primitive_desc pd =
       epilogue.bias >= 0
@@ -53,8 +54,9 @@ Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext
           : dnnl::matmul::primitive_desc(engine(), a, b, y, attributes, /*allow_empty=*/true);
   if (!pd || !is_fast(pd.impl_info_str())) return {};
   Program program(threads);
-  auto weight = program.in_layout({DNNL_ARG_WEIGHTS, plain_b, Place::input, 1}, pd.weights_desc(),
-                                  p.b_values);
+  Program::Argument given{DNNL_ARG_WEIGHTS, plain_b, Place::input, 1};
+  auto weight = lasts ? program.in_layout(given, pd.weights_desc(), context)
+                      : program.in_layout(given, pd.weights_desc(), p.b_values);
   std::vector<Program::Argument> arguments = {
       {DNNL_ARG_SRC, a, Place::input, 0}, weight, {DNNL_ARG_DST, y, Place::output, 0}};
   add_epilogue(epilogue, bias, y, arguments);
