@@ -1,7 +1,10 @@
+#include <thread>
+
 #include "tests/pass/run_graph.h"
 #include "wafer/base/threads.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/recurrent.h"
+#include "wafer/op/reduce.h"
 #include "wafer/pass/freeze.h"
 
 namespace wafer {
@@ -90,6 +93,61 @@ TEST(CpuScan, StepsThatMixExamplesStayWhole) {
   Graph graph{{x, h, shift}, {result.carries[0], result.ys[0]}, {}};
   GraphValues inputs = random_values(graph, 3);
   expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "");
+}
+
+// A carry of twice as many rows is of no example as it comes in.
+TEST(CpuScan, CarriesOfOtherRowsStayWhole) {
+  Threads scope(2);
+  Tensor x = f32({4, 16, 6}), h = f32({16, 6}, "h"), m = f32({32, 3}, "m");
+  auto body = [&](const std::vector<Tensor>& carries, const std::vector<Tensor>& xs) -> ScanStep {
+    Tensor sum = reshape(reduce_sum(carries[1], {0, 1}), Shape{1, 1});
+    Tensor next = tanh(carries[0] + xs[0] + broadcast_to(sum, h.shape()));
+    return {{next, reshape(next, m.shape())}, {next}};
+  };
+  ScanResult result = scan(body, {h, m}, {x});
+  Graph graph{{x, h, m}, {result.carries[0], result.carries[1], result.ys[0]}, {}};
+  GraphValues inputs = random_values(graph, 5);
+  expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "");
+}
+
+// A step in parts may run on fewer or more threads than it was made for, and twice at once. Of no
+// step the carries are what came in.
+TEST(CpuScan, PartsRunOnAnyThreads) {
+  for (int64_t length : {0, 5}) {
+    Tensor h = f32({16, 8}, "h"), weight = f32({8, 8}, "weight");
+    auto body = [&](const std::vector<Tensor>& carries, const std::vector<Tensor>&) -> ScanStep {
+      Tensor next = tanh(matmul(carries[0], weight));
+      return {{next}, {next}};
+    };
+    ScanResult result = scan(body, {h}, {}, {.length = length});
+    Graph graph{{h, weight}, {result.carries[0], result.ys[0]}, {}};
+    GraphValues inputs = random_values(graph, 6);
+    GraphValues expected = run_graph(graph, inputs, "reference");
+    auto on = device("cpu");
+    std::shared_ptr<const Artifact> artifact;
+    {
+      Threads two(2);
+      artifact = on->target().compile(graph, {});
+      EXPECT_EQ(artifact->steps[0].kernel, "host:scan in 2 parts");
+    }
+    auto run = [&] {
+      auto outputs = execute(*on, *artifact, on_device(*on, graph, inputs));
+      GraphValues got;
+      for (size_t i = 0; i < outputs.size(); ++i) {
+        auto count = static_cast<size_t>(graph.outputs[i].elements());
+        auto* first = static_cast<const float*>(outputs[i]->data());
+        got.emplace_back(first, first + count);
+      }
+      expect_near(got, expected, 1e-5, str("length ", length));
+    };
+    for (int threads : {1, 3}) {
+      Threads scope(threads);
+      run();
+    }
+    std::thread other(run);
+    run();
+    other.join();
+  }
 }
 
 // A captured value of the batch is cut up like the others, and one that is the same for all is not.

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/kernel/helpers.h"
-#include "tests/pass/graphs.h"
+#include "tests/pass/run_graph.h"
 #include "wafer/op/activation.h"
 #include "wafer/op/layout.h"
 #include "wafer/op/matmul.h"
@@ -96,10 +96,30 @@ TEST(Fuse, SlicesAreReadInPlace) {
   verify(result);
   EXPECT_EQ(count(result), 1u) << print(result);
 
-  // One that is widened is as large as what is made of it, and may not be written over it.
-  Tensor x = f32({8, 32});
-  Tensor y = x * broadcast_to(narrow(x, 1, 3, 4), x.shape());
-  EXPECT_EQ(count(fuse_elementwise({{x}, {y}, {}}), op::slice), 1u);
+  // A small part of a large value would keep it in memory.
+  Tensor large = f32({8, 100}), part = narrow(large, 1, 0, 8);
+  EXPECT_EQ(count(fuse_elementwise({{large}, {exp(part)}, {}}), op::slice), 1u);
+}
+
+// Narrowed and widened, a value may have the shape of what is made of it, and must not be written
+// over meanwhile.
+TEST(Fuse, SlicesThatAreWidenedAreMade) {
+  Tensor a = f32({2, 2, 1024}), b = f32({1024, 8}, "b");
+  Tensor x = exp(reshape(a, Shape{4, 1024}));
+  Tensor column = broadcast_to(narrow(x, 1, 3, 4), x.shape());
+  Tensor y =
+      tanh(narrow(broadcast_to(reshape(x, Shape{2, 2, 1, 1024}), Shape{2, 2, 2, 1024}), 1, 0, 1));
+  Tensor z = tanh(
+      reshape(narrow(broadcast_to(reshape(x, Shape{2, 1, 2, 1024}), Shape{2, 2, 2, 1024}), 2, 0, 1),
+              Shape{2, 2, 1024}));
+  for (const Tensor& result :
+       {x * column, reshape(y, Shape{4, 1024}), reshape(z, Shape{4, 1024})}) {
+    Graph graph{{a, b}, {matmul(result, b)}, {}};
+    verify(fuse_elementwise(graph));
+    GraphValues inputs = random_values(graph, 6);
+    expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5,
+                print(fuse_elementwise(graph)));
+  }
 }
 
 TEST(Fuse, LayoutsAreNotMixed) {

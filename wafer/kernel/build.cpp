@@ -180,7 +180,8 @@ class Builder {
   }
 
   static View sliced(View view, const SliceAttrs& attrs, const std::vector<int64_t>& sizes) {
-    WAFER_CHECK(view.value < 0, "a group slices a value that it computes");
+    WAFER_CHECK(view.value < 0 || view.uniform, "a group slices a value that it computes");
+    view.strides.resize(sizes.size());
     for (size_t i = 0; i < sizes.size(); ++i) {
       view.offset += attrs.start[i] * view.strides[i];
       view.strides[i] *= attrs.step[i];

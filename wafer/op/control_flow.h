@@ -66,6 +66,8 @@ struct ScanAttrs {
   int64_t carries = 0, xs = 0;
   int64_t length = -1;  // -1: dimension 0 of xs, which was symbolic
   bool reverse = false;
+  // Where captures begin among the inputs.
+  size_t first_capture() const { return static_cast<size_t>(carries + xs); }
   static constexpr auto fields() {
     return std::make_tuple(Field{"carries", &ScanAttrs::carries}, Field{"xs", &ScanAttrs::xs},
                            Field{"length", &ScanAttrs::length},

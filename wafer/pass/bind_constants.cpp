@@ -13,8 +13,7 @@ struct Captures {
 
 std::optional<Captures> captures_of(const Node& node) {
   if (node.is(op::scan)) {
-    const auto& attrs = node.attr<ScanAttrs>();
-    auto first = static_cast<size_t>(attrs.carries + attrs.xs);
+    size_t first = node.attr<ScanAttrs>().first_capture();
     return Captures{first, first};
   }
   if (node.is(op::while_loop)) {

@@ -50,22 +50,29 @@ bool is_view(const Node& node) {
   return others(node.inputs[0].shape()) == others(node.outputs[0].shape);
 }
 
+// A slice that is read where it lies: of a source that is not much larger, which the reader keeps
+// in memory as a whole.
 bool is_slice(const Node& node) {
+  if (!node.is(op::slice) || !node.inputs[0].shape().is_static()) return false;
+  int64_t source = node.inputs[0].elements();
   // Addresses within the source must be those of an int on every target.
-  return node.is(op::slice) && node.inputs[0].shape().is_static() &&
-         node.inputs[0].elements() <= std::numeric_limits<int32_t>::max();
+  return source <= 4 * node.outputs[0].elements() && source <= std::numeric_limits<int32_t>::max();
 }
 
-// The value that a chain of views shows. A slice is one, too, but not once it is widened: what it
-// shows may then be as large as the group's results, which could be written over it.
+// The value that a chain of views shows: slices, or broadcasts, but not both. Narrowed and widened
+// a source could have the shape of the group's results, which may be written over one that has, and
+// yet show other elements.
 const Tensor& behind_views(const Tensor& value) {
   const Tensor* at = &value;
-  bool widened = false;
-  while (is_view(at->node()) || (is_slice(at->node()) && !widened)) {
-    widened = widened || at->node().is(op::broadcast_to);
-    at = &at->node().inputs[0];
+  bool narrowed = false, widened = false;
+  while (true) {
+    const Node& node = at->node();
+    bool narrows = is_slice(node), widens = node.is(op::broadcast_to);
+    if (!(is_view(node) || narrows) || (narrows && widened) || (widens && narrowed)) return *at;
+    narrowed = narrowed || narrows;
+    widened = widened || widens;
+    at = &node.inputs[0];
   }
-  return *at;
 }
 
 bool is_scalar_constant(const Tensor& value) {

@@ -41,7 +41,7 @@ class Artifact {
 struct CompileOptions {
   int threads = 0;  // 0: the device's setting
   // So many of the inputs, from the last on, hold the same values in many runs: those that a loop
-  // captures.
+  // captures. Who runs the artifact prepares it for them (HostProgram::prepare).
   size_t lasting_inputs = 0;
   friend bool operator==(const CompileOptions&, const CompileOptions&) = default;
 };

@@ -259,8 +259,8 @@ class BlockProgram {
     block_ = 512;
     for (size_t i = 0; i < place_.size(); ++i) {
       if (place_[i] != Place::stream) continue;
-      bool whole = program.is_dense(access_of(program, program.instructions[i]));
-      while (!whole && program.sizes.back() % block_ != 0) block_ /= 2;
+      bool dense = program.is_dense(access_of(program, program.instructions[i]));
+      while (!dense && program.sizes.back() % block_ != 0) block_ /= 2;
     }
     while (block_ > 16 && block_ / 2 >= elements_) block_ /= 2;
     while (block_ > 128 &&

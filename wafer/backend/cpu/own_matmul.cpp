@@ -171,8 +171,10 @@ bool is_matmul_faster(const MatmulProblem& p) {
   // that lie a page apart cost it up to half of its rate.
   if (isa() != Isa::avx2 || p.a.dtype != DType::f32 || p.y.elements() == 0) return false;
   Extents e(p);
-  // A b that stays need not be packed again; of few rows oneDNN computes one at a time.
-  if ((p.b_values != nullptr || p.b_lasts) && e.batch == 1 && e.m <= 1024) return true;
+  // A b that stays need not be packed again; of few rows oneDNN computes one at a time. Panels of
+  // very few columns are mostly padding.
+  bool stays = p.b_values != nullptr || p.b_lasts;
+  if (stays && e.batch == 1 && e.m <= 1024 && e.n >= 8) return true;
   if (p.transpose_a) return e.m >= 192 && e.n >= 96 && e.k >= 512;
   bool deep = e.k >= 1024 && e.m >= 512 && e.n >= 96;
   bool wide_b = !p.transpose_b && e.n >= 2048 && e.k >= 256 && e.m >= 48;

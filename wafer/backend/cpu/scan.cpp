@@ -9,26 +9,34 @@
 namespace wafer::cpu {
 
 namespace {
-// Rows of a batch that a thread multiplies by itself without losing much to each reading the whole
-// of the weights.
+// Each thread reads all the weights in each step. That costs little where it multiplies so many
+// rows by them, and they stay in the cache that threads share.
 constexpr int64_t least_rows = 8;
+constexpr size_t most_weight_bytes = size_t{8} << 20;
 
-// Other operands than constants and captures would be prepared by each thread in each step.
-bool weights_stay(const Graph& body, size_t captures) {
+// Whether products are by constants and captures, which are prepared once for all threads, and
+// small enough; what else would be prepared by each thread in each step.
+bool weights_suit(const Graph& body, size_t first_capture) {
   auto stays = [&](const Tensor& value) {
-    auto first = body.inputs.end() - static_cast<std::ptrdiff_t>(captures);
+    auto captures = body.inputs.begin() + static_cast<std::ptrdiff_t>(first_capture);
     return value.node().is(op::constant) ||
-           std::find(first, body.inputs.end(), value) != body.inputs.end();
+           std::find(captures, body.inputs.end(), value) != body.inputs.end();
   };
+  size_t bytes = 0;
   for (const Node* node : topological_order(body)) {
-    if (node->is(op::matmul) && !stays(node->inputs[1])) return false;
+    if (node->is(op::conv) || (node->is(op::matmul) && !stays(node->inputs[1]))) return false;
+    if (node->is(op::matmul)) bytes += node->inputs[1].type().bytes();
   }
-  return true;
+  return bytes <= most_weight_bytes;
 }
 
-bool are_of_examples(const Graph& body, const Examples& examples) {
-  auto of_examples = [&](const Tensor& value) { return examples.rows(value) > 0; };
-  return std::all_of(body.outputs.begin(), body.outputs.end(), of_examples);
+// Whether each result has rows of the examples, and each carry as many as it came in with.
+bool results_suit(const Graph& body, const Examples& examples, size_t carries) {
+  for (size_t i = 0; i < body.outputs.size(); ++i) {
+    int64_t rows = examples.rows(body.outputs[i]);
+    if (rows == 0 || (i < carries && rows != examples.rows(body.inputs[i]))) return false;
+  }
+  return true;
 }
 }  // namespace
 
@@ -36,17 +44,17 @@ bool are_of_examples(const Graph& body, const Examples& examples) {
 // every product, as they do where they share each step.
 WAFER_KERNEL(scan) {
   const Graph& body = *node.subgraphs.at(0);
+  const auto& attrs = node.attr<ScanAttrs>();
   auto whole = [&] { return make_scan(node, context, body, 1); };
   int threads = thread_count();
-  if (threads < 2 || node.attr<ScanAttrs>().carries == 0) return whole();
+  if (threads < 2 || attrs.carries == 0) return whole();
   const Shape& state = body.inputs[0].shape();
   int64_t batch = state.rank() > 0 ? state.size(0) : 0;
-  const auto& attrs = node.attr<ScanAttrs>();
-  auto captures = node.inputs.size() - static_cast<size_t>(attrs.carries + attrs.xs);
-  if (batch % threads != 0 || batch / threads < least_rows || !weights_stay(body, captures))
-    return whole();
+  if (batch % threads != 0 || batch / threads < least_rows) return whole();
+  if (!weights_suit(body, attrs.first_capture())) return whole();
   Examples examples(body, batch);
-  if (!examples.apart() || !are_of_examples(body, examples)) return whole();
+  if (!examples.apart() || !results_suit(body, examples, static_cast<size_t>(attrs.carries)))
+    return whole();
   return make_scan(node, context, examples.part_of(body, batch / threads), threads);
 }
 

@@ -56,7 +56,7 @@ struct Share {
 Step make_scan(const Node& node, KernelContext& context, const Graph& body, int parts) {
   const auto& attrs = node.attr<ScanAttrs>();
   auto carries = static_cast<size_t>(attrs.carries), xs = static_cast<size_t>(attrs.xs);
-  size_t captures = node.inputs.size() - carries - xs;
+  size_t captures = node.inputs.size() - attrs.first_capture();
   std::shared_ptr<const HostProgram> program;
   if (parts > 1) {
     SingleThread alone;
@@ -91,7 +91,7 @@ Step make_scan(const Node& node, KernelContext& context, const Graph& body, int 
   context.scratch_bytes = scratch.total();
   context.library_bytes = program->memory.library * count;
   context.constant_bytes = program->memory.constants;
-  context.kernel = "host:scan";
+  context.kernel = parts > 1 ? str("host:scan in ", parts, " parts") : "host:scan";
   const StepMemory* memory = &context.memory;
   auto run_part = [=](const StepArgs& args, size_t part) {
     auto at = [part](const void* base, const Share& share, size_t element = 0) {

@@ -259,6 +259,7 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
   }
 
   HostProgram::Planner planner(g);
+  WAFER_CHECK(lasting_inputs <= g.inputs.size(), "more lasting inputs than there are");
   size_t first_lasting = g.inputs.size() - lasting_inputs;
   auto lasts = [&](const Tensor& value) {
     HostProgram::Location location = planner.location(value);
@@ -341,6 +342,7 @@ void HostProgram::prepare(void* const* inputs, std::byte* prepared) const {
 
 void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* arena,
                       const RunObserver* observer, std::byte* prepared) const {
+  WAFER_CHECK(prepared != nullptr || prepared_bytes_ == 0, "a program was not prepared");
   auto at = [&](const Location& location) { return address(location, inputs, outputs, arena); };
   auto copy = [&](const Copy& c) {
     if (c.bytes > 0) memory_->copy(at(c.to), at(c.from), c.bytes);
@@ -355,7 +357,7 @@ void HostProgram::run(void* const* inputs, void* const* outputs, std::byte* aren
     for (const Location& location : planned.in) in.push_back(at(location));
     for (const Location& location : planned.out) out.push_back(at(location));
     StepArgs args{in.data(), out.data(), static_cast<std::byte*>(at(planned.scratch)),
-                  prepared + planned.prepared};
+                  planned.preparation ? prepared + planned.prepared : nullptr};
     if (observer)
       observed(s, args, *observer);
     else

@@ -16,7 +16,7 @@ using KernelLookup = std::function<MakeKernel(const OpDef&)>;
 class HostProgram : public Artifact {
  public:
   // `inputs` and `outputs`: memory of each, row-major; `arena`: memory.arena bytes, 64-byte
-  // aligned; `prepared`: as prepare() left it.
+  // aligned; `prepared`: as prepare() left it, may be null where prepared_bytes() is 0.
   void run(void* const* inputs, void* const* outputs, std::byte* arena,
            const RunObserver* observer = nullptr, std::byte* prepared = nullptr) const;
 
