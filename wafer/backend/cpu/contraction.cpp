@@ -87,7 +87,9 @@ Step make_conv_weight_gradient(const ConvProblem& problem, KernelContext& contex
   return own::make_conv_weight_gradient(problem, context);
 }
 
-Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelContext& context) {
+Step make_matmul(const MatmulProblem& given, const Epilogue& epilogue, KernelContext& context) {
+  MatmulProblem problem = given;
+  problem.b_lasts = context.lasts(1);
 #ifdef WAFER_ONEDNN
   bool suits = suits_onednn({&problem.a, &problem.b, &problem.y});
   if (suits && !own::is_matmul_faster(problem)) {
@@ -111,7 +113,6 @@ Step make_contraction_group(const Node& node, const ContractionGroup& group,
   }
   MatmulProblem problem = matmul_problem(contraction);
   problem.b_values = constant_values(node.inputs[1]);
-  problem.b_lasts = context.lasts(1);
   return make_matmul(problem, epilogue, context);
 }
 
@@ -125,9 +126,7 @@ WAFER_KERNEL(conv_weight_gradient) {
   return make_conv_weight_gradient(conv_problem(node), context);
 }
 WAFER_KERNEL(matmul) {
-  MatmulProblem problem = matmul_problem(node);
-  problem.b_lasts = context.lasts(1);
-  return make_matmul(problem, {}, context);
+  return make_matmul(matmul_problem(node), {}, context);
 }
 
 }  // namespace wafer::cpu

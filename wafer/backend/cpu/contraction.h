@@ -38,7 +38,7 @@ struct MatmulProblem {
   Type a, b, y;
   bool transpose_a = false, transpose_b = false;
   const void* b_values = nullptr;  // the memory of b, where it is a constant of the program
-  bool b_lasts = false;            // b holds the same in many runs
+  bool b_lasts = false;            // b holds the same in many runs; make_matmul finds out
   int threads = 0;                 // at most so many; 0: thread_count()
 };
 

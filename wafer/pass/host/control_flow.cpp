@@ -1,6 +1,7 @@
 #include "wafer/pass/host/control_flow.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "wafer/base/threads.h"
 #include "wafer/op/control_flow.h"
@@ -45,7 +46,7 @@ bool read_flag(const StepMemory& memory, const void* at) {
   return flag;
 }
 
-// The part of a buffer of so many bytes that is a thread's, if it is cut up at all.
+// How parts share a buffer.
 struct Share {
   size_t bytes = 0;   // of the whole buffer
   size_t stride = 0;  // from one part to the next; 0: all parts share it
@@ -58,15 +59,14 @@ Step make_scan(const Node& node, KernelContext& context, const Graph& body, int 
   auto carries = static_cast<size_t>(attrs.carries), xs = static_cast<size_t>(attrs.xs);
   size_t captures = node.inputs.size() - attrs.first_capture();
   std::shared_ptr<const HostProgram> program;
-  if (parts > 1) {
-    SingleThread alone;
-    program = compile_subgraph(body, context, captures);
-  } else {
+  {
+    std::optional<SingleThread> alone;
+    if (parts > 1) alone.emplace();
     program = compile_subgraph(body, context, captures);
   }
   int64_t length = scan_length(node);
   bool reverse = attrs.reverse;
-  // Of each input and output of the body for all parts: a step's.
+  // Of each input and output of one step.
   const Graph& whole = *node.subgraphs[0];
   auto share = [&](const Type& all, const Type& one) {
     return Share{all.bytes(), all.shape == one.shape ? 0 : one.bytes()};

@@ -91,8 +91,9 @@ Program::Argument Program::in_layout(const Argument& argument, const dnnl::memor
   return {argument.id, wanted, Place::constant, constants_.size() - 1};
 }
 
-Program::Argument Program::in_layout(const Argument& argument, const dnnl::memory::desc& wanted,
-                                     KernelContext& context) {
+Program::Argument Program::prepared_in_layout(const Argument& argument,
+                                              const dnnl::memory::desc& wanted,
+                                              KernelContext& context) {
   if (argument.desc == wanted) return argument;
   Argument prepared{argument.id, wanted, Place::prepared, 0};
   Program once(threads_);

@@ -55,8 +55,8 @@ class Program {
                      const void* values);
   // The same where the argument is an input that lasts: reordered by the context's preparation, of
   // which there is one a step.
-  Argument in_layout(const Argument& argument, const dnnl::memory::desc& wanted,
-                     KernelContext& context);
+  Argument prepared_in_layout(const Argument& argument, const dnnl::memory::desc& wanted,
+                              KernelContext& context);
   // Adds a primitive with its arguments and the scratchpad it asks for.
   void add(const dnnl::primitive& primitive, std::vector<Argument> arguments,
            const dnnl::memory::desc& scratchpad);

@@ -55,7 +55,7 @@ Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext
   if (!pd || !is_fast(pd.impl_info_str())) return {};
   Program program(threads);
   Program::Argument given{DNNL_ARG_WEIGHTS, plain_b, Place::input, 1};
-  auto weight = lasts ? program.in_layout(given, pd.weights_desc(), context)
+  auto weight = lasts ? program.prepared_in_layout(given, pd.weights_desc(), context)
                       : program.in_layout(given, pd.weights_desc(), p.b_values);
   std::vector<Program::Argument> arguments = {
       {DNNL_ARG_SRC, a, Place::input, 0}, weight, {DNNL_ARG_DST, y, Place::output, 0}};
