@@ -28,18 +28,16 @@ TEST(Attention, NeverHoldsAllScores) {
   Tensor g = make_input(type, "g");
   std::vector<Tensor> gradients = grad(std::vector<Tensor>{y}, {g}, {q, k, v});
   Graph graph{{q, k, v, g}, {y, gradients[0], gradients[1], gradients[2]}, {}};
-  int threads = thread_count();
-  auto artifact = device("cpu")->target().compile(graph, {.threads = 2});
-  set_thread_count(threads);
+  ThreadCountScope scope(2);
+  auto artifact = device("cpu")->target().compile(graph, {});
   size_t scores = heads * positions * positions * sizeof(float);
   EXPECT_LT(artifact->memory.arena, scores / 16);
 }
 
 // A compiled graph is kept and run again after the thread count has changed.
 TEST(Attention, RunsOnMoreThreadsThanItWasMadeFor) {
-  int threads = thread_count();
   auto run = [](int count) {
-    set_thread_count(count);
+    ThreadCountScope scope(count);
     Tensor q = normal({9, 40, 16}, 1), k = normal({9, 50, 16}, 2), v = normal({9, 50, 16}, 3);
     Tensor y = scaled_dot_product_attention(q, k, v);
     std::vector<float> all = y.data<float>();
@@ -50,7 +48,6 @@ TEST(Attention, RunsOnMoreThreadsThanItWasMadeFor) {
     return all;
   };
   std::vector<float> one = run(1), many = run(7);
-  set_thread_count(threads);
   EXPECT_EQ(one, many);
 }
 

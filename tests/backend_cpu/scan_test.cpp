@@ -11,14 +11,20 @@ namespace wafer {
 namespace {
 using namespace testing;
 
-class Threads {
- public:
-  explicit Threads(int count) : saved_(thread_count()) { set_thread_count(count); }
-  ~Threads() { set_thread_count(saved_); }
+// What computes the graph's first loop.
+std::string loop_kernel(const Graph& graph) {
+  auto artifact = device("cpu")->target().compile(graph, {});
+  for (const StepInfo& step : artifact->steps) {
+    if (step.op == "scan") return step.kernel;
+  }
+  return "none";
+}
 
- private:
-  int saved_;
-};
+void expect_whole(const Graph& graph) {
+  EXPECT_EQ(loop_kernel(graph), "host:scan");
+  GraphValues inputs = random_values(graph, 3);
+  expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "");
+}
 
 constexpr int64_t hidden = 24, features = 10, steps = 6;
 
@@ -38,7 +44,7 @@ Graph recurrent_net(int64_t batch, bool reverse) {
 // enough rows for that and can be cut evenly.
 TEST(CpuScan, PartsOfTheBatchComputeWhatTheWholeDoes) {
   for (int threads : {1, 2, 3}) {
-    Threads scope(threads);
+    ThreadCountScope scope(threads);
     for (int64_t batch : {1, 8, 16, 24, 27, 48}) {
       for (bool reverse : {false, true}) {
         Graph graph = recurrent_net(batch, reverse);
@@ -49,6 +55,9 @@ TEST(CpuScan, PartsOfTheBatchComputeWhatTheWholeDoes) {
         memory.resize(4);
         Graph frozen = freeze(graph, memory, *on);
         GraphValues rest(inputs.begin() + 4, inputs.end());
+        bool parts = threads > 1 && batch % threads == 0 && batch / threads >= 8;
+        EXPECT_EQ(loop_kernel(frozen),
+                  parts ? str("host:scan in ", threads, " parts") : "host:scan");
         expect_near(run_graph(frozen, rest, "cpu"), expected, 1e-5,
                     str("batch ", batch, " on ", threads, " threads"));
       }
@@ -59,7 +68,7 @@ TEST(CpuScan, PartsOfTheBatchComputeWhatTheWholeDoes) {
 // Weights that a loop captures are prepared before its first step, anew in each run: what the next
 // run is given counts.
 TEST(CpuScan, CapturedWeightsMayChangeBetweenRuns) {
-  Threads scope(2);
+  ThreadCountScope scope(2);
   for (int64_t batch : {1, 3, 16, 40}) {
     Graph graph = recurrent_net(batch, false);
     // Of the first state's gradient, whose loop multiplies by the same weights as they lie.
@@ -69,21 +78,15 @@ TEST(CpuScan, CapturedWeightsMayChangeBetweenRuns) {
     auto artifact = on->target().compile(graph, {});
     for (uint64_t seed : {1, 2}) {
       GraphValues inputs = random_values(graph, seed);
-      auto outputs = execute(*on, *artifact, on_device(*on, graph, inputs));
-      GraphValues got;
-      for (size_t i = 0; i < outputs.size(); ++i) {
-        auto count = static_cast<size_t>(graph.outputs[i].elements());
-        auto* first = static_cast<const float*>(outputs[i]->data());
-        got.emplace_back(first, first + count);
-      }
-      expect_near(got, run_graph(graph, inputs, "reference"), 1e-5, str("batch ", batch));
+      expect_near(run_artifact(*on, *artifact, graph, inputs),
+                  run_graph(graph, inputs, "reference"), 1e-5, str("batch ", batch));
     }
   }
 }
 
 // A part counts its examples, so a step that looks at all of them is not cut up.
 TEST(CpuScan, StepsThatMixExamplesStayWhole) {
-  Threads scope(2);
+  ThreadCountScope scope(2);
   Tensor x = f32({4, 16, 3}), h = f32({16, 3}, "h"), shift = f32({16, 3}, "shift");
   auto body = [&](const std::vector<Tensor>& carries, const std::vector<Tensor>& xs) -> ScanStep {
     Tensor apart = tanh(carries[0] + xs[0] + shift);
@@ -91,13 +94,25 @@ TEST(CpuScan, StepsThatMixExamplesStayWhole) {
   };
   ScanResult result = scan(body, {h}, {x});
   Graph graph{{x, h, shift}, {result.carries[0], result.ys[0]}, {}};
-  GraphValues inputs = random_values(graph, 3);
-  expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "");
+  expect_whole(graph);
+}
+
+// Each thread would read all of them in each step.
+TEST(CpuScan, LargeWeightsStayWhole) {
+  ThreadCountScope scope(2);
+  for (int64_t size : {1024, 1536}) {
+    Tensor h = f32({16, size}, "h"), weight = f32({size, size}, "weight");
+    auto body = [&](const std::vector<Tensor>& carries, const std::vector<Tensor>&) -> ScanStep {
+      return {{tanh(matmul(carries[0], weight))}, {}};
+    };
+    Graph graph{{h, weight}, {scan(body, {h}, {}, {.length = 2}).carries[0]}, {}};
+    EXPECT_EQ(loop_kernel(graph), size == 1024 ? "host:scan in 2 parts" : "host:scan");
+  }
 }
 
 // A carry of twice as many rows is of no example as it comes in.
 TEST(CpuScan, CarriesOfOtherRowsStayWhole) {
-  Threads scope(2);
+  ThreadCountScope scope(2);
   Tensor x = f32({4, 16, 6}), h = f32({16, 6}, "h"), m = f32({32, 3}, "m");
   auto body = [&](const std::vector<Tensor>& carries, const std::vector<Tensor>& xs) -> ScanStep {
     Tensor sum = reshape(reduce_sum(carries[1], {0, 1}), Shape{1, 1});
@@ -106,8 +121,7 @@ TEST(CpuScan, CarriesOfOtherRowsStayWhole) {
   };
   ScanResult result = scan(body, {h, m}, {x});
   Graph graph{{x, h, m}, {result.carries[0], result.carries[1], result.ys[0]}, {}};
-  GraphValues inputs = random_values(graph, 5);
-  expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "");
+  expect_whole(graph);
 }
 
 // A step in parts may run on fewer or more threads than it was made for, and twice at once. Of no
@@ -126,22 +140,16 @@ TEST(CpuScan, PartsRunOnAnyThreads) {
     auto on = device("cpu");
     std::shared_ptr<const Artifact> artifact;
     {
-      Threads two(2);
+      ThreadCountScope two(2);
       artifact = on->target().compile(graph, {});
       EXPECT_EQ(artifact->steps[0].kernel, "host:scan in 2 parts");
     }
     auto run = [&] {
-      auto outputs = execute(*on, *artifact, on_device(*on, graph, inputs));
-      GraphValues got;
-      for (size_t i = 0; i < outputs.size(); ++i) {
-        auto count = static_cast<size_t>(graph.outputs[i].elements());
-        auto* first = static_cast<const float*>(outputs[i]->data());
-        got.emplace_back(first, first + count);
-      }
-      expect_near(got, expected, 1e-5, str("length ", length));
+      expect_near(run_artifact(*on, *artifact, graph, inputs), expected, 1e-5,
+                  str("length ", length));
     };
     for (int threads : {1, 3}) {
-      Threads scope(threads);
+      ThreadCountScope scope(threads);
       run();
     }
     std::thread other(run);
@@ -152,7 +160,7 @@ TEST(CpuScan, PartsRunOnAnyThreads) {
 
 // A captured value of the batch is cut up like the others, and one that is the same for all is not.
 TEST(CpuScan, CapturesOfTheBatch) {
-  Threads scope(2);
+  ThreadCountScope scope(2);
   Tensor x = f32({4, 16, 3}), h = f32({16, 3}, "h"), shift = f32({16, 3}, "shift");
   Tensor scale = f32({1, 3}, "scale");
   auto body = [&](const std::vector<Tensor>& carries, const std::vector<Tensor>& xs) -> ScanStep {
@@ -161,6 +169,7 @@ TEST(CpuScan, CapturesOfTheBatch) {
   };
   ScanResult result = scan(body, {h}, {x});
   Graph graph{{x, h, shift, scale}, {result.carries[0], result.ys[0]}, {}};
+  EXPECT_EQ(loop_kernel(graph), "host:scan in 2 parts");
   GraphValues inputs = random_values(graph, 4);
   expect_near(run_graph(graph, inputs, "cpu"), run_graph(graph, inputs, "reference"), 1e-5, "");
 }

@@ -172,16 +172,14 @@ TEST(Elementwise, ChannelsLastAndMixedLayouts) {
 
 TEST(Elementwise, LargeGroupsRunOnAllThreads) {
   std::mt19937 random(4);
-  int before = thread_count();
   for (int threads : {1, 2, 5}) {
-    set_thread_count(threads);
+    ThreadCountScope scope(threads);
     Tensor x = make_input({DType::f32, {301, 1001}}, "x");
     Tensor b = make_input({DType::f32, {1001}}, "b");
     Tensor rows = make_input({DType::f32, {301, 1}}, "rows");
     Tensor wide = make_input({DType::f32, {}}, "s");
     check_group({x, b, rows, wide}, {(x + b) * wide - rows, exp(x - rows)}, random, -1, 1, 1e-5);
   }
-  set_thread_count(before);
 }
 
 TEST(Elementwise, HalfPrecisionRoundsOnce) {

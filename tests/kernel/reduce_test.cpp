@@ -173,7 +173,6 @@ TEST(Reduce, IntegersWrapAround) {
 
 TEST(Reduce, ThreadsDoNotChangeTheBits) {
   std::mt19937 random(4);
-  int before = thread_count();
   std::uniform_real_distribution<double> uniform(-1, 1);
   for (const Type& type : {Type{DType::f32, {100003}}, Type{DType::f32, {5000, 40}}}) {
     Values values(static_cast<size_t>(type.elements()));
@@ -183,12 +182,11 @@ TEST(Reduce, ThreadsDoNotChangeTheBits) {
     Tensor y = make(op::reduce_sum, {x}, ReduceAttrs{{0}});
     std::vector<Bytes> results;
     for (int threads : {1, 2, 3, 7}) {
-      set_thread_count(threads);
+      ThreadCountScope scope(threads);
       results.push_back(run_step(y.node(), {memory}, cpu::kernel_reduce_sum)[0]);
     }
     for (const Bytes& result : results) EXPECT_EQ(result, results[0]);
   }
-  set_thread_count(before);
 }
 
 }  // namespace

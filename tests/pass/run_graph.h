@@ -38,17 +38,16 @@ inline std::vector<std::shared_ptr<Storage>> on_device(Device& device, const Gra
   return memory;
 }
 
-inline GraphValues run_graph(const Graph& graph, const GraphValues& inputs,
-                             const std::string& name) {
-  auto on = device(name);
-  auto artifact = on->target().compile(graph, {});
-  auto outputs = execute(*on, *artifact, on_device(*on, graph, inputs));
-  on->synchronize();
+// The outputs of the compiled graph.
+inline GraphValues run_artifact(Device& on, const Artifact& artifact, const Graph& graph,
+                                const GraphValues& inputs) {
+  auto outputs = execute(on, artifact, on_device(on, graph, inputs));
+  on.synchronize();
   GraphValues results;
   for (size_t i = 0; i < outputs.size(); ++i) {
-    const Type& type = artifact->outputs[i];
+    const Type& type = artifact.outputs[i];
     std::vector<std::byte> bytes(type.bytes());
-    on->copy_to_host(*outputs[i], bytes.data(), bytes.size());
+    on.copy_to_host(*outputs[i], bytes.data(), bytes.size());
     auto& values = results.emplace_back();
     visit(type.dtype, [&]<class T>(std::type_identity<T>) {
       for (int64_t k = 0; k < type.elements(); ++k)
@@ -56,6 +55,11 @@ inline GraphValues run_graph(const Graph& graph, const GraphValues& inputs,
     });
   }
   return results;
+}
+inline GraphValues run_graph(const Graph& graph, const GraphValues& inputs,
+                             const std::string& name) {
+  auto on = device(name);
+  return run_artifact(*on, *on->target().compile(graph, {}), graph, inputs);
 }
 
 // Floating inputs in (-1, 1), integers below `classes`.

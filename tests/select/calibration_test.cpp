@@ -8,6 +8,7 @@
 #include <set>
 
 #include "tests/select/helpers.h"
+#include "wafer/base/threads.h"
 #include "wafer/io/file.h"
 #include "wafer/op/activation.h"
 #include "wafer/op/conv.h"
@@ -255,7 +256,7 @@ TEST(Runner, StepsAreTimedWithOtherWorkBetweenTheirRuns) {
 TEST(Runner, TheNumberOfThreadsIsRestored) {
   int before = thread_count();
   {
-    ThreadScope scope(before + 3);
+    ThreadCountScope scope(before + 3);
     EXPECT_EQ(thread_count(), before + 3);
   }
   EXPECT_EQ(thread_count(), before);

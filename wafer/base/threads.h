@@ -13,6 +13,22 @@ int available_cpus();
 int thread_count();
 void set_thread_count(int count);
 
+// Sets the number of threads while alive, and restores it after.
+class ThreadCountScope {
+ public:
+  explicit ThreadCountScope(int count) : saved_(thread_count()), count_(count) {
+    set_thread_count(count);
+  }
+  ~ThreadCountScope() { set_thread_count(saved_); }
+  ThreadCountScope(const ThreadCountScope&) = delete;
+  ThreadCountScope& operator=(const ThreadCountScope&) = delete;
+
+  int count() const { return count_; }
+
+ private:
+  int saved_, count_;
+};
+
 // Calls body(begin, end) on contiguous parts of [0, count), at most one a thread and none shorter
 // than `grain` unless it is the whole. The split depends on count, grain and thread_count() alone,
 // so results are the same from run to run. Nested calls run in the caller. An exception of a part

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 
+#include "wafer/base/threads.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/op.h"
 #include "wafer/runtime/compile_cache.h"
@@ -269,7 +270,7 @@ double Calibration::ideal_seconds(const Work& work, double memory_seconds) const
 }
 
 Calibration measure_calibration(Device& device, int threads, double seconds) {
-  ThreadScope scope(threads);
+  ThreadCountScope scope(threads);
   return Measurement(device, threads, seconds).run();
 }
 

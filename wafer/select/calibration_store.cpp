@@ -6,6 +6,7 @@
 #include "wafer/base/cache_folder.h"
 #include "wafer/base/error.h"
 #include "wafer/base/log.h"
+#include "wafer/base/threads.h"
 #include "wafer/io/file.h"
 #include "wafer/select/calibration.h"
 #include "wafer/select/calibration_graphs.h"
@@ -116,7 +117,7 @@ void keep_calibration(const Calibration& calibration) {
 }
 
 std::shared_ptr<const Calibration> calibrate(Device& device, int threads) {
-  ThreadScope scope(threads);
+  ThreadCountScope scope(threads);
   std::string name = device.info().name + ": " + device.info().description;
   fs::path path = file_for(name, threads);
   std::error_code ignored;

@@ -4,26 +4,9 @@
 #include <memory>
 #include <vector>
 
-#include "wafer/base/threads.h"
 #include "wafer/runtime/device.h"
 
 namespace wafer::select {
-
-// Sets the number of threads while alive, and restores it after.
-class ThreadScope {
- public:
-  explicit ThreadScope(int threads) : saved_(thread_count()), count_(threads) {
-    set_thread_count(threads);
-  }
-  ~ThreadScope() { set_thread_count(saved_); }
-  ThreadScope(const ThreadScope&) = delete;
-  ThreadScope& operator=(const ThreadScope&) = delete;
-
-  int count() const { return count_; }
-
- private:
-  int saved_, count_;
-};
 
 // An artifact with memory for its inputs and outputs, ready to run again and again. Floating inputs
 // hold small positive numbers, integers 0 and 1, so that any graph with at least two classes runs

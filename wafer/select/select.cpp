@@ -8,6 +8,7 @@
 
 #include "wafer/base/log.h"
 #include "wafer/base/strings.h"
+#include "wafer/base/threads.h"
 #include "wafer/op/loss.h"
 #include "wafer/runtime/compile_cache.h"
 #include "wafer/runtime/registry.h"
@@ -34,7 +35,7 @@ std::vector<std::shared_ptr<Device>> usable_devices(const std::string& only) {
 // Whether the number of threads is a setting of the device: then what it says of itself follows it.
 bool has_threads(Device& device) {
   for (int count : {1, 2}) {
-    ThreadScope scope(count);
+    ThreadCountScope scope(count);
     if (device.info().threads != count) return false;
   }
   return true;
@@ -83,7 +84,7 @@ using Calibrations = std::map<std::pair<const Device*, int>, std::shared_ptr<con
 
 Candidate consider(const std::shared_ptr<Device>& device, int threads, Precision precision,
                    const Graph& graph, Calibrations& calibrations) {
-  ThreadScope scope(threads > 0 ? threads : thread_count());
+  ThreadCountScope scope(threads > 0 ? threads : thread_count());
   Candidate candidate{device, device->info().name, precision, threads, {}, {}, {}, ""};
   auto& known = calibrations[{device.get(), scope.count()}];
   if (!known) known = calibrate(*device, scope.count());
@@ -110,7 +111,7 @@ class Verification {
         gauge_(*candidate.device, threads_, candidate.calibration->gauge_seconds) {}
 
   void take_part() {
-    ThreadScope scope(threads_);
+    ThreadCountScope scope(threads_);
     Runner runner(*candidate_.device, artifact_);
     double part = 0;
     gauge_.await(0.3);
@@ -131,7 +132,7 @@ class Verification {
     std::sort(seconds.begin(), seconds.end());
     candidate_.measured_seconds = percentile(seconds, 0.5);
     if (!log_enabled("select")) return;
-    ThreadScope scope(threads_);
+    ThreadCountScope scope(threads_);
     Runner runner(*candidate_.device, artifact_);
     log("select", str(usual_, " of ", parts_.size(), " parts at the usual speed"));
     log_steps(*candidate_.prediction, step_times(runner, 0.5, 5));
@@ -244,7 +245,7 @@ Choice best_for(const Graph& graph, const Options& options) {
     for (size_t i = 0; i < programs.size(); ++i) {
       Candidate& candidate = choice.candidates[i];
       if (!candidate.prediction) continue;
-      ThreadScope scope(candidate.threads > 0 ? candidate.threads : thread_count());
+      ThreadCountScope scope(candidate.threads > 0 ? candidate.threads : thread_count());
       verifications.emplace_back(programs[i], candidate);
     }
     measure_all(verifications);
