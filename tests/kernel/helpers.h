@@ -124,40 +124,42 @@ class Evaluator {
   }
 
  private:
-  static Values sliced(const Values& from, const std::vector<int64_t>& whole,
-                       const SliceAttrs& attrs, const std::vector<int64_t>& sizes) {
-    std::vector<int64_t> strides = row_major_strides(whole);
+  // The elements of a value of `sizes` that lie so in `from`.
+  static Values walk(const Values& from, const std::vector<int64_t>& sizes,
+                     const std::vector<int64_t>& strides, int64_t offset = 0) {
     Values result;
     int64_t total = 1;
     for (int64_t size : sizes) total *= size;
     for (int64_t i = 0; i < total; ++i) {
-      int64_t rest = i, offset = 0;
+      int64_t rest = i, at = offset;
       for (size_t d = sizes.size(); d-- > 0;) {
-        offset += (attrs.start[d] + rest % sizes[d] * attrs.step[d]) * strides[d];
+        at += rest % sizes[d] * strides[d];
         rest /= sizes[d];
       }
-      result.push_back(from[static_cast<size_t>(offset)]);
+      result.push_back(from[static_cast<size_t>(at)]);
     }
     return result;
   }
 
+  static Values sliced(const Values& from, const std::vector<int64_t>& whole,
+                       const SliceAttrs& attrs, const std::vector<int64_t>& sizes) {
+    std::vector<int64_t> strides = row_major_strides(whole);
+    int64_t offset = 0;
+    for (size_t d = 0; d < sizes.size(); ++d) {
+      offset += attrs.start[d] * strides[d];
+      strides[d] *= attrs.step[d];
+    }
+    return walk(from, sizes, strides, offset);
+  }
+
   static Values broadcast(const Values& from, const std::vector<int64_t>& sizes,
                           const std::vector<int64_t>& wide) {
-    std::vector<int64_t> strides = row_major_strides(sizes);
-    Values result;
-    int64_t total = 1;
-    for (int64_t size : wide) total *= size;
-    for (int64_t i = 0; i < total; ++i) {
-      int64_t rest = i, offset = 0;
-      for (size_t d = wide.size(); d-- > 0;) {
-        int64_t at = rest % wide[d];
-        rest /= wide[d];
-        size_t added = wide.size() - sizes.size();
-        if (d >= added && sizes[d - added] != 1) offset += at * strides[d - added];
-      }
-      result.push_back(from[static_cast<size_t>(offset)]);
+    std::vector<int64_t> of_sizes = row_major_strides(sizes), strides(wide.size());
+    size_t added = wide.size() - sizes.size();
+    for (size_t d = 0; d < sizes.size(); ++d) {
+      if (sizes[d] != 1) strides[d + added] = of_sizes[d];
     }
-    return result;
+    return walk(from, wide, strides);
   }
 
   static double compute(const Node& node, double a, double b, double c) {
