@@ -14,6 +14,11 @@ struct Product {
   cublasComputeType_t compute;
   cudaDataType_t scale;
   int32_t transpose_a = CUBLAS_OP_N, transpose_b = CUBLAS_OP_N;
+  int32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  const void* bias = nullptr;
+
+  bool has_bias() const { return (epilogue & CUBLASLT_EPILOGUE_BIAS) != 0; }
+  bool has_relu() const { return (epilogue & CUBLASLT_EPILOGUE_RELU) != 0; }
 };
 struct Matrix {
   cudaDataType_t type;
@@ -59,6 +64,8 @@ cublasStatus_t set_product(cublasLtMatmulDesc_t handle, cublasLtMatmulDescAttrib
   auto& product = *reinterpret_cast<Product*>(handle);
   if (which == CUBLASLT_MATMUL_DESC_TRANSA) return take(product.transpose_a, value, bytes);
   if (which == CUBLASLT_MATMUL_DESC_TRANSB) return take(product.transpose_b, value, bytes);
+  if (which == CUBLASLT_MATMUL_DESC_EPILOGUE) return take(product.epilogue, value, bytes);
+  if (which == CUBLASLT_MATMUL_DESC_BIAS_POINTER) return take(product.bias, value, bytes);
   return CUBLAS_STATUS_NOT_SUPPORTED;
 }
 cublasStatus_t set_layout(cublasLtMatrixLayout_t handle, cublasLtMatrixLayoutAttribute_t which,
@@ -127,7 +134,10 @@ cublasStatus_t choose(cublasLtHandle_t, cublasLtMatmulDesc_t product, cublasLtMa
     current_stub().violate("matrices that do not fit a product of cuBLASLt");
     return CUBLAS_STATUS_INVALID_VALUE;
   }
+  int32_t epilogue = reinterpret_cast<Product*>(product)->epilogue;
   if (!current_stub().blas_knows_products) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (!current_stub().blas_knows_epilogues && epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   const auto& wanted = *reinterpret_cast<Preference*>(preference);
   if (wanted.reductions != CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)
     current_stub().violate("a product that may be added up in its result's dtype");
@@ -141,7 +151,7 @@ cublasStatus_t choose(cublasLtHandle_t, cublasLtMatmulDesc_t product, cublasLtMa
 cublasStatus_t multiply(cublasLtHandle_t, cublasLtMatmulDesc_t handle, const void* alpha,
                         const void* a, cublasLtMatrixLayout_t a_handle, const void* b,
                         cublasLtMatrixLayout_t b_handle, const void* beta, const void* c,
-                        cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t d_handle,
+                        cublasLtMatrixLayout_t c_handle, void* d, cublasLtMatrixLayout_t d_handle,
                         const cublasLtMatmulAlgo_t* algorithm, void* workspace,
                         size_t workspace_bytes, cudaStream_t stream) {
   Product product = *reinterpret_cast<Product*>(handle);
@@ -150,8 +160,11 @@ cublasStatus_t multiply(cublasLtHandle_t, cublasLtMatmulDesc_t handle, const voi
   bool in_f64 = product.scale == CUDA_R_64F;
   double factor = in_f64 ? *static_cast<const double*>(alpha) : *static_cast<const float*>(alpha);
   double kept = in_f64 ? *static_cast<const double*>(beta) : *static_cast<const float*>(beta);
-  if (c != d || factor != 1 || kept != 0) current_stub().violate("a product that is not y = a b");
-  for (const void* address : {a, b, static_cast<const void*>(d)}) {
+  if (factor != 1 || (kept != 0 && kept != 1) || c_handle != d_handle)
+    current_stub().violate("a product that is not y = a b, or y = a b + c");
+  std::vector<const void*> addresses = {a, b, c, d};
+  if (product.has_bias()) addresses.push_back(product.bias);
+  for (const void* address : addresses) {
     if (reinterpret_cast<uintptr_t>(address) % algorithm->data[0] != 0)
       current_stub().violate("a product on memory that is less aligned than was said");
   }
@@ -164,6 +177,9 @@ cublasStatus_t multiply(cublasLtHandle_t, cublasLtMatmulDesc_t handle, const voi
       {access(a, left.elements(), left.type, false), access(b, right.elements(), right.type, false),
        access(d, result.elements(), result.type, true)},
       nullptr};
+  if (kept != 0) work.accesses.push_back(access(c, result.elements(), result.type, false));
+  if (product.has_bias())
+    work.accesses.push_back(access(product.bias, result.rows, result.type, false));
   auto scratch = reinterpret_cast<CUdeviceptr>(workspace);
   work.accesses.push_back({scratch, scratch + workspace_bytes, true});
   work.run = [=] {
@@ -180,8 +196,12 @@ cublasStatus_t multiply(cublasLtHandle_t, cublasLtMatmulDesc_t handle, const voi
             sum += load(left.type, x, batch * left.stride + from_a) *
                    load(right.type, y, batch * right.stride + from_b);
           }
-          store(result.type, static_cast<std::byte*>(d),
-                batch * result.stride + column * result.leading + row, sum);
+          int64_t at = batch * result.stride + column * result.leading + row;
+          if (kept != 0) sum += load(result.type, static_cast<const std::byte*>(c), at);
+          if (product.has_bias())
+            sum += load(result.type, static_cast<const std::byte*>(product.bias), row);
+          if (product.has_relu()) sum = std::max(sum, 0.0);
+          store(result.type, static_cast<std::byte*>(d), at, sum);
         }
       }
     }

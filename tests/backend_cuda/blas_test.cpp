@@ -21,6 +21,12 @@ TEST(CudaBlas, TheToolkitsLibraryTakesOurDescriptions) {
               CUBLAS_STATUS_SUCCESS);
   EXPECT_NE(blas->set_product(product, CUBLASLT_MATMUL_DESC_TRANSA, &operation, 2),
             CUBLAS_STATUS_SUCCESS);
+  int32_t epilogue = CUBLASLT_EPILOGUE_RELU_BIAS;
+  EXPECT_EQ(blas->set_product(product, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
+            CUBLAS_STATUS_SUCCESS);
+  const void* bias = &epilogue;
+  EXPECT_EQ(blas->set_product(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+            CUBLAS_STATUS_SUCCESS);
   for (cudaDataType_t type : {CUDA_R_64F, CUDA_R_32F, CUDA_R_16F, CUDA_R_16BF}) {
     cublasLtMatrixLayout_t layout = nullptr;
     ASSERT_EQ(blas->create_layout(&layout, type, 17, 5, 24), CUBLAS_STATUS_SUCCESS);

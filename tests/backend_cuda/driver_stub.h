@@ -112,6 +112,7 @@ class DriverStub {
   std::map<uintptr_t, std::string> programs, compiled;
   int contexts = 0, blas_objects = 0;
   bool blas_starts = true, blas_knows_products = true;  // else it finds no algorithm
+  bool blas_knows_epilogues = true;                     // else none for products with more behind
   Clock host;
   std::vector<Past> past;
 

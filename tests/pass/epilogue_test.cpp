@@ -17,6 +17,10 @@ Tensor input(DType dtype, const Shape& shape, const char* name = "x") {
   return make_input({dtype, shape}, name);
 }
 
+Graph joined(const Graph& graph) {
+  return fuse_epilogues(graph, [](const Node&) { return true; });
+}
+
 // The first output of a node that some other node reads.
 Tensor handle_of(const Graph& graph, const Node& wanted) {
   for (const Node* node : topological_order(graph)) {
@@ -40,7 +44,7 @@ TEST(Epilogue, BiasResidualAndReluGoBehindAConvolution) {
   Tensor x = input(DType::f32, {2, 3, 5, 5}), w = input(DType::f32, {3, 3, 3, 3}, "w");
   Tensor b = input(DType::f32, {3}, "b");
   Tensor y = relu(conv(x, w, b, {.padding = {1}}) + x);
-  Graph graph = fuse_epilogues({{x, w, b}, {y}, {}});
+  Graph graph = joined({{x, w, b}, {y}, {}});
   verify(graph);
   ContractionGroup group = group_of(graph);
   EXPECT_TRUE(group.contraction->is(op::conv));
@@ -54,7 +58,7 @@ TEST(Epilogue, WhatIsReadElsewhereIsKept) {
   Tensor x = input(DType::f32, {4, 8}), w = input(DType::f32, {8, 8}, "w");
   Tensor b = input(DType::f32, {8}, "b");
   Tensor before = linear(x, w, b);
-  Graph graph = fuse_epilogues({{x, w, b}, {relu(before), before * 2.0}, {}});
+  Graph graph = joined({{x, w, b}, {relu(before), before * 2.0}, {}});
   verify(graph);
   EXPECT_FALSE(group_of(graph).relu);
   EXPECT_EQ(group_of(graph).bias, 2);
@@ -64,12 +68,12 @@ TEST(Epilogue, WhatIsReadElsewhereIsKept) {
 TEST(Epilogue, AReluWithALimitGoesBehindAConvolutionAndAProduct) {
   Tensor x = input(DType::f32, {2, 3, 5, 5}), w = input(DType::f32, {3, 3, 3, 3}, "w");
   Tensor v = input(DType::f32, {5, 4}, "v");
-  Graph graph = fuse_epilogues({{x, w}, {relu6(conv(x, w, Tensor(), {.padding = {1}}))}, {}});
+  Graph graph = joined({{x, w}, {relu6(conv(x, w, Tensor(), {.padding = {1}}))}, {}});
   verify(graph);
   EXPECT_TRUE(group_of(graph).relu);
   EXPECT_EQ(group_of(graph).limit, 6);
   EXPECT_EQ(count(graph, op::minimum) + count(graph, op::maximum), 0u) << print(graph);
-  graph = fuse_epilogues({{x, v}, {clamp(matmul(x, v), 0, 1.5)}, {}});
+  graph = joined({{x, v}, {clamp(matmul(x, v), 0, 1.5)}, {}});
   EXPECT_EQ(group_of(graph).limit, 1.5) << print(graph);
 }
 
@@ -79,16 +83,28 @@ TEST(Epilogue, OtherLimitsStay) {
   Tensor y = matmul(x, w);
   for (const Tensor& z : {clamp(y, -1, 6), minimum(y, 6.0), maximum(y, 1.0),
                           minimum(maximum(y, 0.0), bound), minimum(relu(y), -1.0)}) {
-    Graph graph = fuse_epilogues({{x, w, bound}, {z}, {}});
+    Graph graph = joined({{x, w, bound}, {z}, {}});
     verify(graph);
     EXPECT_EQ(count(graph, op::minimum), count({{x, w, bound}, {z}, {}}, op::minimum));
   }
 }
 
+TEST(Epilogue, ATargetSaysWhichContractionsTakeIt) {
+  Tensor x = input(DType::f32, {2, 3, 5, 5}), w = input(DType::f32, {3, 3, 5, 5}, "w");
+  Tensor v = input(DType::f32, {3, 4}, "v");
+  Tensor y = relu(matmul(flatten(relu(conv(x, w, Tensor(), {})), 1), v));
+  Graph graph =
+      fuse_epilogues({{x, w, v}, {y}, {}}, [](const Node& node) { return node.is(op::matmul); });
+  verify(graph);
+  EXPECT_TRUE(group_of(graph).contraction->is(op::matmul));
+  EXPECT_EQ(count(graph, op::fused), 1u) << print(graph);
+  EXPECT_EQ(count(graph, op::relu), 1u);
+}
+
 TEST(Epilogue, ABiasOfRowsIsNoBias) {
   Tensor x = input(DType::f32, {8, 8}), w = input(DType::f32, {8, 8}, "w");
   Tensor rows = input(DType::f32, {8, 1}, "rows");
-  Graph graph = fuse_epilogues({{x, w, rows}, {matmul(x, w) + rows}, {}});
+  Graph graph = joined({{x, w, rows}, {matmul(x, w) + rows}, {}});
   EXPECT_EQ(count(graph, op::fused), 0u) << print(graph);
 }
 
@@ -96,7 +112,7 @@ TEST(Epilogue, ProductsOfSeveralDimensionsKeepTheirShape) {
   Tensor x = input(DType::f32, {2, 5, 8}), w = input(DType::f32, {17, 8}, "w");
   Tensor b = input(DType::f32, {17}, "b"), r = input(DType::f32, {2, 5, 17}, "r");
   Graph graph{{x, w, b, r}, {relu(linear(x, w, b) + r)}, {}};
-  Graph fused = fuse_epilogues(graph);
+  Graph fused = joined(graph);
   verify(fused);
   EXPECT_EQ(group_of(fused).residual, 3) << print(fused);
   EXPECT_EQ(fused.outputs[0].shape(), (Shape{2, 5, 17}));

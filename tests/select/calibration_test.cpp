@@ -96,7 +96,7 @@ TEST(Work, WhatIsComputedBehindAProductLeavesItAProduct) {
   Graph graph;
   graph.inputs = {x, w, bias};
   graph.outputs = {relu(matmul(x, w) + bias)};
-  Graph fused = fuse_epilogues(graph);
+  Graph fused = fuse_epilogues(graph, [](const Node&) { return true; });
   const Node& node = fused.outputs[0].node();
   ASSERT_TRUE(node.is(op::fused));
   Work work = work_of(node), plain = work_of(matmul(x, w).node());

@@ -13,8 +13,7 @@ namespace wafer {
 namespace {
 
 bool is_contraction(const Node& node) {
-  return (node.is(op::conv) || node.is(op::matmul)) && node.outputs[0].shape.is_static() &&
-         (node.outputs[0].dtype == DType::f32 || node.outputs[0].dtype == DType::bf16);
+  return (node.is(op::conv) || node.is(op::matmul)) && node.outputs[0].shape.is_static();
 }
 
 // A contraction with followers, as it is put together.
@@ -93,7 +92,7 @@ Tensor assemble(const Parts& parts) {
 
 class Joining {
  public:
-  explicit Joining(const Graph& graph) {
+  Joining(const Graph& graph, const JoinsFollowers& joins) : joins_(joins) {
     for (const Tensor& output : graph.outputs) ++uses_[key(output)];
     for (const Node* node : topological_order(graph)) {
       for (const Tensor& input : node->inputs) ++uses_[key(input)];
@@ -172,7 +171,10 @@ class Joining {
                                    contraction_group(*node)->contraction->is(op::matmul));
       if (!product) return std::nullopt;
     }
-    if (is_contraction(*node)) return Parts{node, node->inputs[0], node->inputs[1], {}, {}};
+    if (is_contraction(*node)) {
+      if (!joins_(*node)) return std::nullopt;
+      return Parts{node, node->inputs[0], node->inputs[1], {}, {}};
+    }
     auto group = contraction_group(*node);
     if (!group) return std::nullopt;
     auto input = [&](int index) {
@@ -188,6 +190,7 @@ class Joining {
     return now.node().is(op::reshape) ? reshape(y, now.shape()) : y;
   }
 
+  const JoinsFollowers& joins_;
   std::map<Value, int> uses_;
 };
 }  // namespace
@@ -218,8 +221,8 @@ std::optional<ContractionGroup> contraction_group(const Node& node) {
   return group;
 }
 
-Graph fuse_epilogues(const Graph& graph) {
-  Joining joining(graph);
+Graph fuse_epilogues(const Graph& graph, const JoinsFollowers& joins) {
+  Joining joining(graph, joins);
   return rewrite(graph, [&](const Node& node, const std::vector<Tensor>& inputs) {
     return joining(node, inputs);
   });

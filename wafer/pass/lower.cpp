@@ -8,7 +8,6 @@
 #include "wafer/pass/bind_constants.h"
 #include "wafer/pass/cse.h"
 #include "wafer/pass/decompose.h"
-#include "wafer/pass/epilogue.h"
 #include "wafer/pass/fold_constants.h"
 #include "wafer/pass/fuse.h"
 #include "wafer/pass/layout.h"
@@ -68,7 +67,10 @@ Graph lower(const Graph& graph, const Target& target, const LowerOptions& option
                  [&](const Graph& g) { return run_batch_in_parts(g, options.batch_cache_bytes); });
   }
   if (options.channels_last) pipeline.run("layout", assign_layouts);
-  if (options.fuse_epilogues) pipeline.run("epilogues", fuse_epilogues);
+  if (options.fuse_epilogues) {
+    pipeline.run("epilogues",
+                 [&](const Graph& g) { return fuse_epilogues(g, options.fuse_epilogues); });
+  }
   if (options.fuse_elementwise) pipeline.run("fuse", fuse_elementwise);
   return pipeline.take();
 }

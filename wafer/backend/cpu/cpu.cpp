@@ -23,6 +23,12 @@ namespace {
 // What is left of the caches of common processors for the values between two steps.
 constexpr size_t cache_of_values = size_t{16} << 20;
 
+// The CPU's contractions take what follows them in these.
+bool joins_followers(const Node& contraction) {
+  DType dtype = contraction.outputs[0].dtype;
+  return dtype == DType::f32 || dtype == DType::bf16;
+}
+
 class CpuTarget : public Target {
  public:
   std::string name() const override { return "cpu"; }
@@ -37,7 +43,7 @@ class CpuTarget : public Target {
     if (options.threads > 0) set_thread_count(options.threads);
     LowerOptions lowering{.channels_last = true,
                           .fuse_elementwise = true,
-                          .fuse_epilogues = true,
+                          .fuse_epilogues = joins_followers,
                           .fold_constants = true,
                           .batch_cache_bytes = cache_of_values};
     return compile_for_host(graph, *this, lowering, find_kernel, options.lasting_inputs);

@@ -55,6 +55,18 @@ std::shared_ptr<const BlasProduct> BlasProduct::make(const Context& context,
   // Its first matrix is our second, whose rows are its columns.
   set(context, blas.set_product, product, CUBLASLT_MATMUL_DESC_TRANSA, operation(p.transpose_b));
   set(context, blas.set_product, product, CUBLASLT_MATMUL_DESC_TRANSB, operation(p.transpose_a));
+  if (p.bias || p.relu) {
+    // The library's rows are our columns: its bias of rows is ours of columns.
+    auto epilogue = static_cast<int32_t>(!p.bias   ? CUBLASLT_EPILOGUE_RELU
+                                         : !p.relu ? CUBLASLT_EPILOGUE_BIAS
+                                                   : CUBLASLT_EPILOGUE_RELU_BIAS);
+    set(context, blas.set_product, product, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+    result->has_bias_ = p.bias;
+    // Until there is one: an address that is aligned as those of runs are.
+    if (p.bias)
+      set(context, blas.set_product, product, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+          reinterpret_cast<const void*>(p.alignment));
+  }
   result->b_ = make_layout(context, p.dtype, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k,
                            p.b_row, p.batches, p.b_batch);
   result->a_ = make_layout(context, p.dtype, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m,
@@ -83,16 +95,22 @@ std::shared_ptr<const BlasProduct> BlasProduct::make(const Context& context,
   return known ? result : nullptr;
 }
 
-void BlasProduct::launch(const void* a, const void* b, void* y, const std::string& what) const {
+void BlasProduct::launch(const kernel::ProductAddresses& at, const std::string& what) const {
   context_.enqueue(what, [&](CUstream stream, void* workspace) {
-    float one = 1, zero = 0;
-    double one64 = 1, zero64 = 0;
+    // The call reads the description, whose bias is another in each run; enqueue() lets one thread
+    // in at a time.
+    if (has_bias_)
+      set(context_, context_.blas()->set_product, product_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+          at.bias);
+    float one = 1, kept = at.residual ? 1 : 0;
+    double one64 = 1, kept64 = kept;
     const void* alpha = in_f64_ ? static_cast<const void*>(&one64) : &one;
-    const void* beta = in_f64_ ? static_cast<const void*>(&zero64) : &zero;
+    const void* beta = in_f64_ ? static_cast<const void*>(&kept64) : &kept;
+    const void* before = at.residual ? at.residual : at.y;
     context_.check_blas(
-        context_.blas()->multiply(context_.blas_handle(), product_.get(), alpha, b, b_.get(), a,
-                                  a_.get(), beta, y, y_.get(), y, y_.get(), &algorithm_.algo,
-                                  workspace, algorithm_.workspaceSize, stream),
+        context_.blas()->multiply(context_.blas_handle(), product_.get(), alpha, at.b, b_.get(),
+                                  at.a, a_.get(), beta, before, y_.get(), at.y, y_.get(),
+                                  &algorithm_.algo, workspace, algorithm_.workspaceSize, stream),
         what);
   });
 }

@@ -18,7 +18,7 @@ class BlasProduct : public kernel::LibraryProduct {
   // Null where the library knows no way to compute it.
   static std::shared_ptr<const BlasProduct> make(const Context& context,
                                                  const kernel::ProductProblem& problem);
-  void launch(const void* a, const void* b, void* y, const std::string& what) const override;
+  void launch(const kernel::ProductAddresses& at, const std::string& what) const override;
   size_t workspace_bytes() const override { return algorithm_.workspaceSize; }
   std::string name() const override { return "cublasLt"; }
 
@@ -27,6 +27,7 @@ class BlasProduct : public kernel::LibraryProduct {
 
   const Context& context_;
   bool in_f64_ = false;
+  bool has_bias_ = false;
   Kept<cublasLtMatmulDesc_t> product_;
   Kept<cublasLtMatrixLayout_t> a_, b_, y_;
   cublasLtMatmulHeuristicResult_t algorithm_{};

@@ -25,6 +25,9 @@ constexpr int64_t padded_to_lanes(int64_t n) {
 // A launch on (A, B, C): the vendor's library, where there is one that takes this, or our kernel.
 Launch make_gemm(const Node& node, KernelContext& context, const Gemm& gemm);
 
+// A matrix product in the words of a library; nothing where the dtypes differ.
+std::optional<ProductProblem> product_problem(const Node& matmul);
+
 // A launch on (a, b, y) that the vendor's library computes, or nothing.
 std::optional<Launch> make_library_product(const Node& node, KernelContext& context,
                                            const ProductProblem& problem);

@@ -142,6 +142,27 @@ std::optional<ProductProblem> library_problem(const Gemm& g) {
 }
 }  // namespace
 
+std::optional<ProductProblem> product_problem(const Node& matmul) {
+  auto [transpose_a, transpose_b] = matmul.attr<MatmulAttrs>();
+  const Type &a = matmul.inputs[0].type(), &b = matmul.inputs[1].type(), &y = matmul.outputs[0];
+  if (a.dtype != y.dtype || b.dtype != y.dtype) return std::nullopt;
+  int64_t m = y.shape.size(-2), n = y.shape.size(-1);
+  int64_t k = a.shape.size(transpose_a ? -2 : -1);
+  return ProductProblem{.dtype = y.dtype,
+                        .m = m,
+                        .n = n,
+                        .k = k,
+                        .batches = m * n == 0 ? 0 : y.elements() / (m * n),
+                        .transpose_a = transpose_a,
+                        .transpose_b = transpose_b,
+                        .a_row = transpose_a ? m : k,
+                        .b_row = transpose_b ? k : n,
+                        .y_row = n,
+                        .a_batch = m * k,
+                        .b_batch = k * n,
+                        .y_batch = m * n};
+}
+
 std::optional<Launch> make_library_product(const Node& node, KernelContext& context,
                                            const ProductProblem& problem) {
   const Queue& queue = session_of(context).queue();
@@ -198,31 +219,17 @@ Launch make_pack(const Node& node, const KernelContext& context, const Pack& pac
 }
 
 WAFER_KERNEL(matmul) {
+  if (auto problem = product_problem(node)) {
+    if (auto product = make_library_product(node, context, *problem)) {
+      context.kernel = product->product->name();
+      return [product](const StepArgs& args) { (*product)({args.in[0], args.in[1], args.out[0]}); };
+    }
+  }
   auto [transpose_a, transpose_b] = node.attr<MatmulAttrs>();
   const Type &a = node.inputs[0].type(), &b = node.inputs[1].type(), &y = node.outputs[0];
   int64_t m = y.shape.size(-2), n = y.shape.size(-1);
   int64_t k = a.shape.size(transpose_a ? -2 : -1);
   int64_t batches = m * n == 0 ? 0 : y.elements() / (m * n);
-  if (a.dtype == y.dtype && b.dtype == y.dtype) {
-    auto product = make_library_product(node, context,
-                                        {.dtype = y.dtype,
-                                         .m = m,
-                                         .n = n,
-                                         .k = k,
-                                         .batches = batches,
-                                         .transpose_a = transpose_a,
-                                         .transpose_b = transpose_b,
-                                         .a_row = transpose_a ? m : k,
-                                         .b_row = transpose_b ? k : n,
-                                         .y_row = n,
-                                         .a_batch = m * k,
-                                         .b_batch = k * n,
-                                         .y_batch = m * n});
-    if (product) {
-      context.kernel = product->product->name();
-      return [product](const StepArgs& args) { (*product)({args.in[0], args.in[1], args.out[0]}); };
-    }
-  }
   DType computed = computed_in(y.dtype);
   bool packed = transpose_b || b.dtype != computed || n % gemm_lanes != 0;
   int64_t columns = packed ? padded_to_lanes(n) : n;

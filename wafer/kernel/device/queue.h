@@ -20,7 +20,8 @@ struct Capabilities {
   bool f64 = true;
   int units = 1;  // cores, multiprocessors
   size_t memory_bytes = 0, largest_buffer = 0;
-  bool fast_bf16 = false;  // it multiplies bf16 in hardware
+  bool fast_bf16 = false;        // it multiplies bf16 in hardware
+  bool joins_followers = false;  // its library computes what follows a product together with it
 };
 
 // A compiled source, and one kernel of it, which keeps it alive. Backends derive their own.
@@ -33,7 +34,8 @@ class CompiledKernel {
   virtual ~CompiledKernel() = default;
 };
 
-// Products of matrices y = a b, `batches` of them. Each matrix lies row by row; `a_row` is the
+// Products of matrices y = a b, `batches` of them, or where more follows
+// y = activation(a b + residual + bias). Each matrix lies row by row; `a_row` is the
 // distance of its rows, `a_batch` that of two matrices (0: the same for all), in elements.
 struct ProductProblem {
   DType dtype = DType::f32;  // of all three; f16 and bf16 are added up in f32
@@ -42,6 +44,16 @@ struct ProductProblem {
   int64_t a_row = 0, b_row = 0, y_row = 0;
   int64_t a_batch = 0, b_batch = 0, y_batch = 0;
   int64_t alignment = 16;  // of the addresses, in bytes
+  bool residual = false;   // of y's type and place in memory
+  bool bias = false;       // [n], of y's dtype; the same for all batches
+  bool relu = false;
+};
+
+// Where the matrices of a product are; null: it has none.
+struct ProductAddresses {
+  const void *a = nullptr, *b = nullptr;
+  void* y = nullptr;
+  const void *residual = nullptr, *bias = nullptr;
 };
 
 // Such products as a library of the device's vendor computes them.
@@ -49,7 +61,7 @@ class LibraryProduct {
  public:
   virtual ~LibraryProduct() = default;
   // `what` names the node in errors.
-  virtual void launch(const void* a, const void* b, void* y, const std::string& what) const = 0;
+  virtual void launch(const ProductAddresses& at, const std::string& what) const = 0;
   // Memory that the library works in, beside the program's.
   virtual size_t workspace_bytes() const = 0;
   // Of the library, for profiles: "cublasLt".

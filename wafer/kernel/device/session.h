@@ -29,8 +29,9 @@ struct Launch {
     (*this)(std::span<const void* const>(addresses.begin(), addresses.size()));
   }
   void operator()(std::span<const void* const> addresses) const {
-    if (product)
-      return product->launch(addresses[0], addresses[1], const_cast<void*>(addresses[2]), what);
+    if (product) {
+      return product->launch({addresses[0], addresses[1], const_cast<void*>(addresses[2])}, what);
+    }
     queue->launch(*kernel->kernel, addresses, parameters.get(), items, grain, what);
   }
 };

@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "wafer/kernel/device/session.h"
+#include "wafer/kernel/device/product_group.h"
 #include "wafer/kernel/program.h"
 #include "wafer/op/op.h"
 #include "wafer/pass/host/control_flow.h"
@@ -14,8 +14,14 @@ namespace {
 // Kernels count elements in 32 bits.
 constexpr int64_t most_elements = int64_t{1} << 30;
 
+Step make_fused(const Node& node, KernelContext& context) {
+  if (auto group = contraction_group(node)) return make_product_group(node, *group, context);
+  return make_elementwise(node, context);
+}
+
 MakeKernel lookup(const OpDef& op) {
-  if (is_elementwise(op) || &op == &op::fused) return make_elementwise;
+  if (&op == &op::fused) return make_fused;
+  if (is_elementwise(op)) return make_elementwise;
   return find_kernel(op);
 }
 
@@ -50,8 +56,13 @@ Support QueueTarget::supports(const Node& node) const {
 std::shared_ptr<const Artifact> QueueTarget::compile(const Graph& graph,
                                                      const CompileOptions&) const {
   auto start = std::chrono::steady_clock::now();
-  Graph lowered =
-      on_device(lower(graph, *this, {.fuse_elementwise = true, .fold_constants = true}));
+  LowerOptions lowering{.fuse_elementwise = true, .fold_constants = true};
+  if (queue_.capabilities().joins_followers) {
+    lowering.fuse_epilogues = [](const Node& node) {
+      return node.is(op::matmul) && is_floating(node.outputs[0].dtype);
+    };
+  }
+  Graph lowered = on_device(lower(graph, *this, lowering));
   Session session(queue_);
   auto program = make_host_program(std::move(lowered), *this, lookup, queue_, &session);
   session.finish();
