@@ -19,7 +19,7 @@ size_t count_in(const Graph& graph, const OpDef& op, DType dtype) {
 }
 
 TEST(Precision, NamesGoBothWays) {
-  for (Precision p : {Precision::automatic, Precision::f32, Precision::bf16})
+  for (Precision p : {Precision::automatic, Precision::f32, Precision::bf16, Precision::f16})
     EXPECT_EQ(precision_by_name(std::string(name(p))), p);
   EXPECT_THROW(precision_by_name("fp16"), UserError);
 }
@@ -82,6 +82,11 @@ TEST(Precision, CnnAgreesWithTheReferenceAndWithF32) {
       double limit = batch == 1 ? 0.25 : 0.1;
       expect_near(got, run_graph(lowered, inputs, "reference"), limit, what + ", bf16");
       expect_near(got, exact, limit, what + ", bf16 against f32");
+      if (batch != 7) continue;
+      Graph half = apply_precision(graph, Precision::f16);
+      got = run_graph(half, inputs, "cpu");
+      expect_near(got, run_graph(half, inputs, "reference"), limit / 4, what + ", f16");
+      expect_near(got, exact, limit / 4, what + ", f16 against f32");
     }
   }
 }

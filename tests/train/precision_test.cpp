@@ -1,10 +1,14 @@
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <set>
 
 #include "tests/io/helpers.h"
 #include "tests/train/helpers.h"
+#include "wafer/op/elementwise.h"
+#include "wafer/op/matmul.h"
 #include "wafer/op/op.h"
+#include "wafer/op/reduce.h"
 #include "wafer/pass/lower.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/train/trainer.h"
@@ -24,8 +28,8 @@ FitOptions with_precision(Precision precision) {
   return options;
 }
 
-TEST(Precision, TrainsInBf16AsWellAsInF32) {
-  for (Precision precision : {Precision::f32, Precision::bf16}) {
+TEST(Precision, TrainsInNarrowPrecisionsAsWellAsInF32) {
+  for (Precision precision : {Precision::f32, Precision::bf16, Precision::f16}) {
     Mlp model;
     Trainer trainer(model, nn::cross_entropy, optim::Adam{{.lr = 1e-2}});
     FitResult fit = trainer.fit(blobs(120), blobs(60, 1), with_precision(precision));
@@ -39,9 +43,106 @@ TEST(Precision, TrainsInBf16AsWellAsInF32) {
   }
 }
 
+// The state after one step of `graph` on `memory`, and what the step says of itself.
+struct Stepped {
+  std::vector<std::vector<float>> state;
+  float loss = 0;
+  bool finite = false;
+};
+
+// A step in f16 on the CPU whose loss is `factor` times a sum of w x, so that each of w's gradients
+// is `factor` times the scale before it is divided by it.
+struct ScaledStep {
+  struct Line : nn::Module {
+    Tensor w = Tensor::from_values(std::vector<float>(8, 0.5f), Shape{8, 1});
+    Line() {
+      set_name("line");
+      parameter("w", w);
+    }
+  } line;
+  Graph graph;
+  std::shared_ptr<Device> cpu = device("cpu");
+
+  explicit ScaledStep(double factor, int64_t accumulate = 1) {
+    Objective objective{&line, [this](const Tensor& x) { return matmul(x, line.w); },
+                        [factor](const Tensor& y, const Tensor&) { return mean(y) * factor; },
+                        false};
+    graph = train_step_graph(objective, optim::SGD{{.lr = 1}},
+                             {.accumulate = accumulate, .precision = Precision::f16},
+                             {DType::f32, Shape{4, 8}}, {DType::i64, Shape{4}});
+  }
+
+  Stepped run(float scale, float updates, float x, float rate = 1) {
+    std::vector<std::vector<float>> state = {std::vector<float>(8, 0.5f), {scale}, {updates}};
+    std::vector<std::shared_ptr<Storage>> inputs;
+    auto take = [&](const void* from, size_t bytes) {
+      inputs.push_back(cpu->allocate(bytes));
+      cpu->copy_from_host(from, *inputs.back(), bytes);
+    };
+    for (const auto& one : state) take(one.data(), one.size() * sizeof(float));
+    uint64_t key[] = {0, 1};
+    float step = 1;
+    std::vector<float> batch(32, x);
+    std::vector<int64_t> targets(4);
+    take(key, sizeof key), take(&step, sizeof step), take(&rate, sizeof rate);
+    take(batch.data(), 32 * sizeof(float)), take(targets.data(), 4 * sizeof(int64_t));
+    auto outputs = execute(*cpu, *cpu->target().compile(graph, {}), inputs);
+    Stepped result;
+    for (size_t i = 0; i < state.size(); ++i) {
+      auto* values = static_cast<const float*>(outputs[i]->data());
+      result.state.emplace_back(values, values + state[i].size());
+    }
+    result.loss = *static_cast<const float*>(outputs[3]->data());
+    result.finite = *static_cast<const bool*>(outputs[5]->data());
+    return result;
+  }
+};
+
+TEST(Precision, TheLossScaleLeavesUpdatesAsTheyAre) {
+  for (int64_t parts : {1, 3}) {
+    // In f16 without a scale 1e-8 is 0.
+    Stepped after = ScaledStep(1e-8, parts).run(65536, 7, 1, 1e6f);
+    ASSERT_TRUE(after.finite);
+    EXPECT_NEAR(after.loss, 4e-8, 1e-10);
+    for (float w : after.state[0]) EXPECT_NEAR(w, 0.49, 1e-5);
+    Stepped large = ScaledStep(1e-3, parts).run(1024, 7, 0.25);
+    for (float w : large.state[0]) EXPECT_NEAR(w, 0.5 - 0.25e-3, 1e-6);
+    EXPECT_EQ(large.state[1][0], 1024);
+    EXPECT_EQ(large.state[2][0], 8);
+  }
+}
+
+TEST(Precision, GradientsThatOverflowHalveTheLossScaleAlone) {
+  ScaledStep step(2);  // times 65,536 is more than f16 holds
+  Stepped after = step.run(65536, 7, 1);
+  EXPECT_TRUE(after.finite);
+  EXPECT_EQ(after.state[0], std::vector<float>(8, 0.5f));
+  EXPECT_EQ(after.state[1][0], 32768);
+  EXPECT_EQ(after.state[2][0], 0);
+  after = step.run(1024, 7, 1);
+  for (float w : after.state[0]) EXPECT_NEAR(w, 0.5 - 2, 1e-2);
+  // Nothing is left to halve, or the loss itself is lost: that is a failure.
+  EXPECT_FALSE(ScaledStep(1e6).run(1, 7, 1).finite);
+  EXPECT_FALSE(step.run(1024, 7, std::numeric_limits<float>::quiet_NaN()).finite);
+}
+
+TEST(Precision, TheLossScaleDoublesAfterManyUpdates) {
+  ScaledStep step(1);
+  Stepped after = step.run(512, 1999, 1);
+  EXPECT_EQ(after.state[1][0], 1024);
+  EXPECT_EQ(after.state[2][0], 0);
+  EXPECT_EQ(ScaledStep(1e-6).run(16777216, 1999, 1).state[1][0], 16777216);
+}
+
+TEST(Precision, NarrowIsWhatTheDeviceMultiplies) {
+  EXPECT_EQ(narrow_precision({.fast_bf16 = true, .fast_f16 = true}), Precision::bf16);
+  EXPECT_EQ(narrow_precision({.fast_f16 = true}), Precision::f16);
+  EXPECT_EQ(narrow_precision({}), Precision::f32);
+}
+
 // A weight and its moments are read and written once, whatever dtype the gradient comes in.
 TEST(Precision, AnUpdateIsOnePassOverMemory) {
-  for (Precision precision : {Precision::f32, Precision::bf16}) {
+  for (Precision precision : {Precision::f32, Precision::bf16, Precision::f16}) {
     Mlp model;
     Objective objective{&model, [&](const Tensor& x) { return model.forward(x); },
                         nn::cross_entropy, true};
@@ -108,6 +209,23 @@ TEST(Precision, AutomaticComparesLossesAndLeavesNoTraceInTheWeights) {
   options.precision = fit.precision;
   Trainer(other, nn::cross_entropy, optim::Adam{{.lr = 1e-3}}).fit(blobs(64), {}, options);
   EXPECT_EQ(weights(model), weights(other));
+}
+
+TEST(Precision, AResumedRunKeepsItsLossScale) {
+  testing::TemporaryFolder folder;
+  FitOptions options = with_precision(Precision::f16);
+  options.run = folder.path();
+  auto fit = [&](int epochs, bool resume) {
+    Mlp model;
+    options.epochs = epochs;
+    options.resume = resume;
+    Trainer(model, nn::cross_entropy, optim::Adam{{.lr = 1e-2}}).fit(blobs(120), {}, options);
+    return weights(model);
+  };
+  fit(2, false);
+  std::vector<float> resumed = fit(4, true);
+  options.run.clear();
+  EXPECT_EQ(resumed, fit(4, false));
 }
 
 TEST(Precision, AResumedRunKeepsItsChoice) {

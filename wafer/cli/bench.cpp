@@ -115,8 +115,7 @@ Outcome run_bench(const Arguments& arguments) {
   if (!imported) opened = open_model(arguments.model);
   auto device = default_device();
   Precision precision = precision_by_name(arguments.precision);
-  if (precision == Precision::automatic)
-    precision = device->info().fast_bf16 ? Precision::bf16 : Precision::f32;
+  if (precision == Precision::automatic) precision = narrow_precision(device->info());
   Graph graph = imported ? onnx_graph(arguments.model.model, arguments.model.batch_size, precision)
                          : graph_for(arguments, precision, opened);
   auto artifact = device->target().compile(graph, {.threads = thread_count()});
@@ -209,7 +208,7 @@ void add_bench(CommandLine& line) {
   command.flag("--profile", arguments->profile,
                "time by layer and kernel, with its share of the roofline");
   command.option("--precision", arguments->precision,
-                 "auto, f32 or bf16: what products are computed in");
+                 "auto, f32, bf16 or f16: what products are computed in");
   command.option("--trace", arguments->trace, "write one run as a trace for Perfetto");
 }
 

@@ -199,8 +199,9 @@ void add_infer(CommandLine& line) {
                  "files or folders; of an ONNX model a .npy file for each input, or one .npz");
   command.option("--output", a->output, "ONNX: a folder for the outputs as .npy files");
   command
-      .option("--precision", a->precision,
-              "f32, bf16 or auto (bf16 where it is fast and agrees on the first inputs)")
+      .option(
+          "--precision", a->precision,
+          "f32, bf16, f16 or auto (a narrow one where it is fast and agrees on the first inputs)")
       .show_default();
   command.option("--top", a->top, "how many classes to show").show_default();
   command.option("--prompt", a->prompt, "text models: what the text begins with");

@@ -57,6 +57,8 @@ Outcome run_select(const Arguments& arguments, const Common& common) {
   options.device = common.device;
   options.threads = common.threads;
   options.precision = precision_by_name(arguments.precision);
+  WAFER_REQUIRE(options.precision != Precision::f16, "--precision",
+                "times in f16 are not predicted; expected auto, f32 or bf16");
   options.verify = arguments.verify;
   OpenedModel opened = open_model(arguments.model);
   select::Choice choice =

@@ -50,7 +50,8 @@ void each_field(F&& f) {
   f("checkpoint-steps", &TrainSettings::checkpoint_steps,
     "also a checkpoint every so many steps; 0: none");
   f("precision", &TrainSettings::precision,
-    "what products are computed in: f32, bf16 or auto (bf16 where it pays and agrees)");
+    "what products are computed in: f32, bf16, f16 or auto (a narrow one where it pays and "
+    "agrees)");
   f("seed", &TrainSettings::seed, "seed of weights, order and augmentation");
   f("workers", &TrainSettings::workers, "threads that prepare batches");
   f("crop", &TrainSettings::crop, "random crops with so many pixels of padding");

@@ -28,15 +28,16 @@ std::vector<double> Predictor::run(const Tensor& inputs) {
   if (precision_ != Precision::automatic) return run_in(precision_, inputs);
   std::vector<double> exact = run_in(Precision::f32, inputs);
   precision_ = Precision::f32;
-  if (!device_->info().fast_bf16) return exact;
-  std::vector<double> rounded = run_in(Precision::bf16, inputs);
+  Precision narrow = narrow_precision(device_->info());
+  if (narrow == Precision::f32) return exact;
+  std::vector<double> rounded = run_in(narrow, inputs);
   double largest = 0, off = 0;
   for (size_t i = 0; i < exact.size(); ++i) {
     largest = std::max(largest, std::abs(exact[i]));
     off = std::max(off, std::abs(exact[i] - rounded[i]));
   }
   if (!(off <= 0.05 * largest)) return exact;
-  precision_ = Precision::bf16;
+  precision_ = narrow;
   return rounded;
 }
 

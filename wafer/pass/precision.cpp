@@ -14,31 +14,37 @@ std::string_view name(Precision precision) {
   switch (precision) {
     case Precision::f32: return "f32";
     case Precision::bf16: return "bf16";
+    case Precision::f16: return "f16";
     default: return "auto";
   }
 }
 
 Precision precision_by_name(const std::string& text) {
-  for (Precision p : {Precision::automatic, Precision::f32, Precision::bf16}) {
+  for (Precision p : {Precision::automatic, Precision::f32, Precision::bf16, Precision::f16}) {
     if (text == name(p)) return p;
   }
-  throw UserError("precision",
-                  str("no precision '", text, "'", did_you_mean(text, {"auto", "f32", "bf16"})),
-                  {.expected = "auto, f32 or bf16"});
+  throw UserError(
+      "precision",
+      str("no precision '", text, "'", did_you_mean(text, {"auto", "f32", "bf16", "f16"})),
+      {.expected = "auto, f32, bf16 or f16"});
+}
+
+Precision narrow_precision(const DeviceInfo& device) {
+  return device.fast_bf16 ? Precision::bf16 : device.fast_f16 ? Precision::f16 : Precision::f32;
 }
 
 namespace {
 using Tensors = std::vector<Tensor>;
 
-constexpr DType wide = DType::f32, low = DType::bf16;
+constexpr DType wide = DType::f32;
 
 // What happens to a node's f32 inputs.
 enum class Rule {
-  lower,    // all become bf16
-  follow,   // all become bf16 if one of them is already
+  lower,    // all become narrow
+  follow,   // all become narrow if one of them is already
   widen,    // all become f32
   norm,     // the values follow; weights and statistics stay f32
-  look_up,  // the table stays as it is, its rows become bf16
+  look_up,  // the table stays as it is, its rows become narrow
 };
 
 Rule rule_of(const Node& node) {
@@ -93,6 +99,8 @@ size_t values_of_norm(const Node& node) {
 
 class Lowering {
  public:
+  explicit Lowering(DType low) : low_(low) {}
+
   Graph run(const Graph& graph) {
     Graph result =
         rewrite(graph, [&](const Node& node, const Tensors& in) { return lowered(node, in); });
@@ -105,7 +113,7 @@ class Lowering {
   std::optional<Tensors> lowered(const Node& node, const Tensors& in) {
     if (in.empty()) return std::nullopt;
     auto is_wide = [&](size_t i) { return node.inputs[i].dtype() == wide; };
-    auto is_lowered = [&](size_t i) { return is_wide(i) && in[i].dtype() == low; };
+    auto is_lowered = [&](size_t i) { return is_wide(i) && in[i].dtype() == low_; };
     bool any_lowered = false, any_wide = false;
     for (size_t i = 0; i < in.size(); ++i) {
       any_lowered = any_lowered || is_lowered(i);
@@ -119,18 +127,18 @@ class Lowering {
       }
     };
     switch (rule_of(node)) {
-      case Rule::lower: bring(low, 0, in.size()); break;
+      case Rule::lower: bring(low_, 0, in.size()); break;
       case Rule::widen: bring(wide, 0, in.size()); break;
       case Rule::follow:
         if (!any_lowered) return std::nullopt;
         if (node.is(op::cast)) break;
-        bring(low, 0, in.size());
+        bring(low_, 0, in.size());
         break;
       case Rule::norm: {
         if (!any_lowered) return std::nullopt;
         size_t values = values_of_norm(node);
         bool weighted = in.size() > values && !is_unweighted_gradient(node);
-        bring(weighted ? low : wide, 0, values);
+        bring(weighted ? low_ : wide, 0, values);
         bring(wide, values, in.size());
         break;
       }
@@ -138,12 +146,12 @@ class Lowering {
         if (!is_wide(0)) return std::nullopt;
         bool table = in[0].node().is(op::input);
         Tensor rows = make_node(*node.op, in, node.attrs)[0];
-        return Tensors{table ? in_dtype(rows, low) : rows};
+        return Tensors{table ? in_dtype(rows, low_) : rows};
       }
     }
     auto subgraphs = node.subgraphs;
     for (auto& subgraph : subgraphs)
-      subgraph = std::make_shared<const Graph>(Lowering().run(*subgraph));
+      subgraph = std::make_shared<const Graph>(Lowering(low_).run(*subgraph));
     return make_node(*node.op, std::move(inputs), node.attrs, std::move(subgraphs));
   }
 
@@ -182,11 +190,12 @@ class Lowering {
   }
 
   static Tensor scalar_of(double value, DType dtype) {
-    auto rounded = static_cast<BFloat16>(static_cast<float>(value));
-    WAFER_CHECK(dtype == low, "a constant of ", dtype);
-    return Tensor::from_values(std::vector<BFloat16>{rounded}, Shape{});
+    return visit(dtype, [&]<class T>(std::type_identity<T>) {
+      return Tensor::from_values(std::vector<T>{static_cast<T>(value)}, Shape{});
+    });
   }
 
+  DType low_;
   // Per value, its copies in another dtype.
   std::unordered_map<const Node*, std::vector<std::pair<Tensor, Tensor>>> made_;
 };
@@ -194,7 +203,8 @@ class Lowering {
 
 Graph apply_precision(const Graph& graph, Precision precision) {
   WAFER_CHECK(precision != Precision::automatic, "a precision has to be chosen first");
-  return precision == Precision::bf16 ? Lowering().run(graph) : graph;
+  if (precision == Precision::f32) return graph;
+  return Lowering(precision == Precision::bf16 ? DType::bf16 : DType::f16).run(graph);
 }
 
 }  // namespace wafer

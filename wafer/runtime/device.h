@@ -25,6 +25,7 @@ struct DeviceInfo {
   int threads = 1;
   size_t memory_bytes = 0;   // what the device has in all
   bool fast_bf16 = false;    // it multiplies bf16 in hardware, faster than f32
+  bool fast_f16 = false;     // the same of f16
   bool is_host_cpu = false;  // it is the CPU that the cpu device runs on, by another way
 };
 

@@ -141,7 +141,7 @@ void FitLoop::plan_trial() {
   FitOptions options = options_;
   options.precision = Precision::f32;
   result_.planned = trainer_.plan_memory(train_, options, validation_);
-  options.precision = Precision::bf16;
+  options.precision = narrow_precision(device_.info());
   auto [part, bytes] = trainer_.plan_memory(train_, options, validation_).parts.back();
   if (part != result_.planned.parts.back().first) return;  // compiling took nothing
   result_.planned.parts.back().second += bytes;
@@ -157,8 +157,8 @@ std::optional<Precision> FitLoop::kept_precision() const {
   return std::nullopt;
 }
 
-// Makes f32 or bf16 of `automatic`. Times are told but decide nothing: the same seed is to give the
-// same bits.
+// Makes f32 or a narrow one of `automatic`. Times are told but decide nothing: the same seed is to
+// give the same bits.
 void FitLoop::choose_precision() {
   auto choose = [&](Precision precision, const std::string& why) {
     options_.precision = precision;
@@ -169,14 +169,15 @@ void FitLoop::choose_precision() {
     double flops = 0;
     if (auto kept = kept_precision()) {
       choose(*kept, "as the run was started");
-    } else if (!device_.info().fast_bf16) {
-      choose(Precision::f32, "this device does not multiply bf16 in hardware");
+    } else if (narrow_precision(device_.info()) == Precision::f32) {
+      choose(Precision::f32, "this device multiplies neither bf16 nor f16 in hardware");
     } else {
       for (const StepInfo& step :
            trainer_.compile_step(train_, options_.batch_size, step_options_)->steps)
         flops += step.cost.flops;
       if (flops < least_flops)
-        choose(Precision::f32, "steps of so few operations gain nothing from bf16");
+        choose(Precision::f32, str("steps of so few operations gain nothing from ",
+                                   name(narrow_precision(device_.info()))));
       else
         compare_precisions(choose);
     }
@@ -184,22 +185,23 @@ void FitLoop::choose_precision() {
   step_options_.precision = result_.precision = options_.precision;
 }
 
-// bf16 where its losses are those of f32.
+// The device's narrow one where its losses are those of f32.
 void FitLoop::compare_precisions(const std::function<void(Precision, const std::string&)>& choose) {
   plan_trial();
   loader_->start_epoch(0, 0);
   auto batch = loader_->next();
   WAFER_CHECK(batch.has_value(), "a training set without a batch");
   Trial exact = try_precision(Precision::f32, *batch);
-  Trial rounded = try_precision(Precision::bf16, *batch);
+  Precision narrow = narrow_precision(device_.info());
+  Trial rounded = try_precision(narrow, *batch);
   bool agree = true;
   for (size_t i = 0; i < exact.losses.size(); ++i) {
     float off = std::abs(rounded.losses[i] - exact.losses[i]);
     agree = agree && off <= 0.02f * std::abs(exact.losses[i]) + 0.002f;
   }
-  choose(agree ? Precision::bf16 : Precision::f32,
-         str("over ", exact.losses.size(), " steps bf16 ",
-             agree ? "agrees with f32" : "departs from f32", " (loss ", rounded.losses.back(),
+  choose(agree ? narrow : Precision::f32,
+         str("over ", exact.losses.size(), " steps ", name(narrow),
+             agree ? " agrees with f32" : " departs from f32", " (loss ", rounded.losses.back(),
              " and ", exact.losses.back(), ") and takes ", human_seconds(rounded.seconds),
              " a step instead of ", human_seconds(exact.seconds)));
   device_.trim();

@@ -42,6 +42,38 @@ Tensor all_finite(const Tensor& loss, const std::vector<Tensor>& gradients) {
   return is_finite(total);
 }
 
+// The factor of the loss in f16, as torch.amp.GradScaler's: halved by gradients that overflow,
+// doubled after so many updates without one.
+struct LossScale {
+  static constexpr double initial = 65536, greatest = 16777216;
+  static constexpr double updates_to_double = 2000;
+  Tensor scale, updates;  // scalars f32; absent in other precisions
+
+  explicit LossScale(Precision precision) {
+    if (precision != Precision::f16) return;
+    scale = make_input({DType::f32, Shape{}}, "loss_scale");
+    updates = make_input({DType::f32, Shape{}}, "loss_scale_updates");
+  }
+
+  std::vector<Tensor> unscaled(std::vector<Tensor> gradients) const {
+    for (Tensor& gradient : gradients) gradient = cast(gradient, DType::f32) * (1.0 / scale);
+    return gradients;
+  }
+  // The two after a step.
+  std::vector<Tensor> next(const Tensor& finite) const {
+    Tensor more = updates + 1.0;
+    Tensor doubles = greater(more, updates_to_double - 0.5);
+    Tensor scale_after = where(doubles, minimum(scale * 2.0, greatest), scale);
+    Tensor updates_after = where(doubles, zeros_like(more), more);
+    return {where(finite, scale_after, maximum(scale * 0.5, 1.0)),
+            where(finite, updates_after, zeros_like(updates))};
+  }
+  // Gradients that overflow are no failure while they can be scaled down.
+  Tensor tolerated(const Tensor& finite, const Tensor& loss) const {
+    return logical_or(finite, logical_and(is_finite(loss), greater(scale, 1.0)));
+  }
+};
+
 // Puts a module into a mode, and back into its own at the end.
 class ModeScope {
  public:
@@ -65,6 +97,7 @@ void append(std::vector<Tensor>& to, const std::vector<Tensor>& from) {
 struct StepBatch {
   Tensor key, input, target;
   Tensor other_target, mix_weight;  // with mixup
+  Tensor loss_scale;                // of the gradients, in f16
 };
 
 std::vector<Tensor> values_of(const std::vector<nn::Slot>& slots) {
@@ -74,7 +107,7 @@ std::vector<Tensor> values_of(const std::vector<nn::Slot>& slots) {
 }
 
 // Loss times `share`, the number of right answers, and the gradients of that loss by each
-// parameter.
+// parameter, times the loss scale.
 std::vector<Tensor> differentiate(const Objective& objective, const StepBatch& batch,
                                   double share) {
   Tensor output;
@@ -90,7 +123,8 @@ std::vector<Tensor> differentiate(const Objective& objective, const StepBatch& b
   if (share != 1) loss = loss * share;
   std::vector<Tensor> parameters = values_of(objective.module->named_parameters());
   std::vector<Tensor> results = {loss, correct_of(objective, output, batch.target)};
-  std::vector<Tensor> gradients = gradient({loss}, {ones_like(loss)}, parameters);
+  Tensor seed = batch.loss_scale ? cast(batch.loss_scale, loss.dtype()) : ones_like(loss);
+  std::vector<Tensor> gradients = gradient({loss}, {seed}, parameters);
   for (size_t i = 0; i < gradients.size(); ++i) {
     results.push_back(gradients[i] ? gradients[i] : zeros_like(parameters[i]));
   }
@@ -134,7 +168,12 @@ std::vector<Tensor> differentiate_in_parts(const Objective& objective, const Ste
   if (batch.other_target) xs.push_back(in_parts(batch.other_target));
   ScanResult result = scan(
       [&](const std::vector<Tensor>& before, const std::vector<Tensor>& x) {
-        StepBatch piece{x[0], x[1], x[2], batch.other_target ? x[3] : Tensor(), batch.mix_weight};
+        StepBatch piece{x[0],
+                        x[1],
+                        x[2],
+                        batch.other_target ? x[3] : Tensor(),
+                        batch.mix_weight,
+                        batch.loss_scale};
         return ScanStep{add_part(before, piece), {}};
       },
       carries, xs, {.save_carries = false});
@@ -143,7 +182,7 @@ std::vector<Tensor> differentiate_in_parts(const Objective& objective, const Ste
     auto rest = [&](const Tensor& x) { return x ? narrow(x, 0, whole * part, size) : Tensor(); };
     Tensor key = concat({seed, step * number(parts) + number(whole)}, 0);
     totals = add_part(totals, {key, rest(batch.input), rest(batch.target), rest(batch.other_target),
-                               batch.mix_weight});
+                               batch.mix_weight, batch.loss_scale});
   }
   for (size_t i = 0; i < buffers.size(); ++i) *buffers[i].value = totals[sums + i];
   totals.resize(sums);
@@ -172,6 +211,12 @@ std::vector<StateTensor> training_state(const nn::Module& module, const optim::O
       state.push_back({StateTensor::Role::average, slot.name, slot.value->type()});
     }
   }
+  if (options.precision == Precision::f16) {
+    Type scalar{DType::f32, Shape{}};
+    auto role = StateTensor::Role::optimizer;
+    state.push_back({role, "loss_scale", scalar, LossScale::initial});
+    state.push_back({role, "loss_scale_updates", scalar});
+  }
   return state;
 }
 
@@ -187,7 +232,8 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   Tensor mix_weight = options.mixup ? make_input({DType::f32, Shape{}}, "mix_weight") : Tensor();
 
   ModeScope mode(*objective.module, true);
-  StepBatch batch{key, input, target, other_target, mix_weight};
+  LossScale scaling(options.precision);
+  StepBatch batch{key, input, target, other_target, mix_weight, scaling.scale};
   nn::ModuleTrace traced = nn::trace_module(*objective.module, [&] {
     return options.accumulate > 1 ? differentiate_in_parts(objective, batch, options.accumulate)
                                   : differentiate(objective, batch, 1.0);
@@ -196,6 +242,7 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   std::vector<Tensor> gradients(traced.outputs.begin() + 2, traced.outputs.end());
   PathScope scope = PathScope::whole("optimizer");
   Tensor finite = all_finite(loss, gradients);
+  if (scaling.scale) gradients = scaling.unscaled(gradients);
   if (options.clip_value) gradients = optim::clip_by_value(gradients, *options.clip_value);
   if (options.clip_norm)
     gradients = optim::clip_by_global_norm(gradients, *options.clip_norm).gradients;
@@ -222,20 +269,22 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
     }
   }
   append(graph.inputs, averages);
+  if (scaling.scale) append(graph.inputs, {scaling.scale, scaling.updates});
   size_t state_count = graph.inputs.size();
 
   append(graph.outputs, new_parameters);
   append(graph.outputs, traced.new_buffers);
   append(graph.outputs, new_states);
   append(graph.outputs, new_averages);
-  for (size_t i = 0; i < state_count; ++i) {
+  for (size_t i = 0; i < graph.outputs.size(); ++i) {
     if (!(graph.outputs[i] == graph.inputs[i]))
       graph.outputs[i] = where(finite, graph.outputs[i], graph.inputs[i]);
-    graph.alias.push_back(static_cast<int>(i));
   }
+  if (scaling.scale) append(graph.outputs, scaling.next(finite));
+  for (size_t i = 0; i < state_count; ++i) graph.alias.push_back(static_cast<int>(i));
   graph.outputs.push_back(cast(loss, DType::f32));
   graph.outputs.push_back(correct);
-  graph.outputs.push_back(finite);
+  graph.outputs.push_back(scaling.scale ? scaling.tolerated(finite, loss) : finite);
   graph.alias.resize(graph.outputs.size(), -1);
   append(graph.inputs, {key, step, learning_rate, input, target});
   if (options.mixup) append(graph.inputs, {other_target, mix_weight});

@@ -32,7 +32,9 @@ struct StepOptions {
   // one update: activations take the memory of a part. The same as the whole batch but for
   // rounding, batch norm (which sees a part at a time) and dropout's draws.
   int64_t accumulate = 1;
-  Precision precision = Precision::f32;  // what the products are computed in; not automatic
+  // What the products are computed in; not automatic. In f16 the loss is scaled, so that small
+  // gradients do not vanish.
+  Precision precision = Precision::f32;
   friend bool operator==(const StepOptions&, const StepOptions&) = default;
 };
 
@@ -40,7 +42,7 @@ struct StepOptions {
 struct StateTensor {
   enum class Role { parameter, buffer, optimizer, average };
   Role role;
-  std::string name;  // "conv1.weight"; of optimiser state "conv1.weight.0"
+  std::string name;  // "conv1.weight"; of optimiser state "conv1.weight.0" or "loss_scale"
   Type type;
   double initial = 0;  // of optimiser state; averages begin as their parameter
 };
@@ -53,7 +55,8 @@ std::vector<StateTensor> training_state(const nn::Module& module, const optim::O
 // learning rate f32; batch inputs; targets; with mixup also the other targets and the first's
 // weight f32. Outputs: the new state, each in place of the old; loss f32; number of right answers
 // i64; whether loss and gradients are finite, boolean. Where they are not, the state stays the
-// same.
+// same. In f16 gradients that overflow halve the loss scale and leave the rest of the state; they
+// count as not finite once the scale is 1.
 Graph train_step_graph(const Objective& objective, const optim::Optimizer& optimizer,
                        const StepOptions& options, const Type& input, const Type& target);
 

@@ -62,6 +62,7 @@ Context::Context(const Driver& driver, const Compiler& compiler, const Blas* bla
   capabilities_.platform = str("compute capability ", major, ".", minor, ", CUDA");
   capabilities_.units = number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   capabilities_.fast_bf16 = major >= 8;
+  capabilities_.fast_f16 = major >= 7;
   capabilities_.joins_followers = blas_ != nullptr;
   size_t memory = 0;
   check(driver_, driver_.device_memory(&memory, device), "asking for the device's memory");

@@ -20,7 +20,7 @@ struct Capabilities {
   bool f64 = true;
   int units = 1;  // cores, multiprocessors
   size_t memory_bytes = 0, largest_buffer = 0;
-  bool fast_bf16 = false;        // it multiplies bf16 in hardware
+  bool fast_bf16 = false, fast_f16 = false;  // it multiplies these in hardware
   bool joins_followers = false;  // its library computes what follows a product together with it
 };
 

@@ -98,6 +98,7 @@ DeviceInfo QueueDevice::info() const {
           .threads = 1,
           .memory_bytes = c.memory_bytes,
           .fast_bf16 = c.fast_bf16,
+          .fast_f16 = c.fast_f16,
           .is_host_cpu = c.is_cpu};
 }
 
