@@ -1,14 +1,15 @@
 #include "wafer/op/conv.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "wafer/kernel/device/gemm.h"
 #include "wafer/kernel/device/window.h"
 #include "wafer/op/op.h"
 
-// Convolutions as matrix products: the windows of a few images are written out as the columns (or
-// the rows) of a matrix. Every image and group is a batch of the product, so that results lie where
-// they belong.
+// Convolutions by the vendor's library where there is one that takes them, else as matrix products:
+// the windows of a few images are written out as the columns (or the rows) of a matrix. Every image
+// and group is a batch of the product, so that results lie where they belong.
 namespace wafer::kernel {
 
 namespace {
@@ -356,22 +357,77 @@ class Convolution {
   bool pointwise_ = false;
 };
 
+// Values lie row by row: images, channels, then space.
+ConvolutionProblem::Value row_major(const Type& type) {
+  ConvolutionProblem::Value value{type.shape.sizes(), type.shape.sizes()};
+  int64_t distance = 1;
+  for (size_t d = value.sizes.size(); d-- > 0;) {
+    value.strides[d] = distance;
+    distance *= value.sizes[d];
+  }
+  return value;
+}
+
+// A step in which the vendor's library computes one of x, weight and y, or nothing.
+template <class A>
+std::optional<Step> make_library_convolution(const Node& node, KernelContext& context,
+                                             ConvolutionProblem::Computes computes, const A& attrs,
+                                             const Type& x, const Type& weight, const Type& y) {
+  bool narrow = y.dtype == DType::f16 || y.dtype == DType::bf16;
+  if (!(narrow || y.dtype == DType::f32) || x.dtype != y.dtype || weight.dtype != y.dtype)
+    return std::nullopt;
+  if (x.elements() == 0 || weight.elements() == 0 || y.elements() == 0) return std::nullopt;
+  auto convolution =
+      session_of(context).queue().library_convolution({.computes = computes,
+                                                       .dtype = y.dtype,
+                                                       .x = row_major(x),
+                                                       .weight = row_major(weight),
+                                                       .y = row_major(y),
+                                                       .stride = attrs.stride,
+                                                       .padding_low = attrs.padding_low,
+                                                       .padding_high = attrs.padding_high,
+                                                       .dilation = attrs.dilation,
+                                                       .groups = attrs.groups});
+  if (!convolution) return std::nullopt;
+  context.kernel = convolution->name();
+  context.scratch_bytes = convolution->workspace_bytes();
+  return [convolution, computes, what = describe(node)](const StepArgs& args) {
+    using Computes = ConvolutionProblem::Computes;
+    const void *first = args.in[0], *second = args.in[1], *result = args.out[0];
+    if (computes == Computes::y)
+      convolution->launch(first, second, result, args.scratch, what);
+    else if (computes == Computes::x)
+      convolution->launch(result, second, first, args.scratch, what);
+    else
+      convolution->launch(first, result, second, args.scratch, what);
+  };
+}
+
 }  // namespace
 
 WAFER_KERNEL(conv) {
-  return Convolution(node, context, node.attr<ConvAttrs>(), node.inputs[0].type(),
-                     node.inputs[1].type(), node.outputs[0])
-      .forward();
+  const auto& attrs = node.attr<ConvAttrs>();
+  const Type &x = node.inputs[0].type(), &weight = node.inputs[1].type(), &y = node.outputs[0];
+  using Computes = ConvolutionProblem::Computes;
+  if (auto step = make_library_convolution(node, context, Computes::y, attrs, x, weight, y))
+    return *step;
+  return Convolution(node, context, attrs, x, weight, y).forward();
 }
 WAFER_KERNEL(conv_input_gradient) {
-  return Convolution(node, context, node.attr<ConvGradientAttrs>(), node.outputs[0],
-                     node.inputs[1].type(), node.inputs[0].type())
-      .input_gradient();
+  const auto& attrs = node.attr<ConvGradientAttrs>();
+  const Type &x = node.outputs[0], &weight = node.inputs[1].type(), &y = node.inputs[0].type();
+  using Computes = ConvolutionProblem::Computes;
+  if (auto step = make_library_convolution(node, context, Computes::x, attrs, x, weight, y))
+    return *step;
+  return Convolution(node, context, attrs, x, weight, y).input_gradient();
 }
 WAFER_KERNEL(conv_weight_gradient) {
-  return Convolution(node, context, node.attr<ConvGradientAttrs>(), node.inputs[0].type(),
-                     node.outputs[0], node.inputs[1].type())
-      .weight_gradient();
+  const auto& attrs = node.attr<ConvGradientAttrs>();
+  const Type &x = node.inputs[0].type(), &weight = node.outputs[0], &y = node.inputs[1].type();
+  using Computes = ConvolutionProblem::Computes;
+  if (auto step = make_library_convolution(node, context, Computes::weight, attrs, x, weight, y))
+    return *step;
+  return Convolution(node, context, attrs, x, weight, y).weight_gradient();
 }
 
 }  // namespace wafer::kernel

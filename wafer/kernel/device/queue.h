@@ -3,6 +3,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "wafer/ir/storage.h"
 #include "wafer/kernel/c_printer.h"
@@ -68,6 +69,36 @@ class LibraryProduct {
   virtual std::string name() const = 0;
 };
 
+// A convolution y = x * weight (a cross-correlation) over one to three spatial dimensions, or one
+// of its gradients: two of the three values are given, and the third is computed. Sizes and
+// distances of elements are in the order [images, channels, spatial...] and [channels of y,
+// channels of x in a group, window...], wherever the values lie.
+struct ConvolutionProblem {
+  enum class Computes { y, x, weight };
+  struct Value {
+    std::vector<int64_t> sizes, strides;
+  };
+  Computes computes = Computes::y;
+  DType dtype = DType::f32;  // of all three; f16 and bf16 are added up in f32
+  Value x, weight, y;
+  std::vector<int64_t> stride, padding_low, padding_high, dilation;  // for each spatial dimension
+  int64_t groups = 1;
+  int64_t alignment = 16;  // of the addresses, in bytes
+};
+
+// Such a convolution as a library of the device's vendor computes it.
+class LibraryConvolution {
+ public:
+  virtual ~LibraryConvolution() = default;
+  // Writes the one that the problem computes. `what` names the node in errors.
+  virtual void launch(const void* x, const void* weight, const void* y, void* workspace,
+                      const std::string& what) const = 0;
+  // Memory of the program that a launch works in, any of 64-byte alignment.
+  virtual size_t workspace_bytes() const = 0;
+  // Of the library, for profiles: "cudnn".
+  virtual std::string name() const = 0;
+};
+
 // A device that does in order what is enqueued. Addresses stand for places in its memory, may be
 // calculated with, and not be read through.
 class Queue : public StepMemory {
@@ -103,6 +134,11 @@ class Queue : public StepMemory {
       const std::shared_ptr<const CompiledSource>& source, const std::string& name) const = 0;
   // The vendor's way to compute products, or null: no library is here, or it does not take these.
   virtual std::shared_ptr<const LibraryProduct> library_product(const ProductProblem&) const {
+    return nullptr;
+  }
+  // The same for convolutions.
+  virtual std::shared_ptr<const LibraryConvolution> library_convolution(
+      const ConvolutionProblem&) const {
     return nullptr;
   }
   // Runs a kernel on the addresses (null: any memory) and the numbers in `parameters` unless null.
