@@ -1,10 +1,7 @@
 #include "wafer/backend/cuda/device.h"
 
-#include <functional>
-#include <map>
-
 #include "tests/backend_cuda/fixture.h"
-#include "tests/op/run.h"
+#include "tests/backend_cuda/reference.h"
 #include "tests/text.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/elementwise.h"
@@ -16,6 +13,7 @@
 
 namespace wafer {
 namespace {
+using testing::compare_with_reference;
 using testing::DriverStub;
 using tests::contains;
 using tests::message_of;
@@ -208,44 +206,8 @@ TEST_F(Cuda, CompiledKernelsAreKeptInTheCacheFolder) {
   EXPECT_EQ(stub().count("compile"), 0u);
 }
 
-// Runs the cases of ops, in one graph for each op: the device computes what the reference does.
-// Each case in one of its dtypes, another for each `turn`.
-void compare_with_reference(const std::shared_ptr<Device>& device,
-                            const std::function<bool(const std::string&)>& wanted, size_t turn) {
-  std::map<std::string, std::vector<const op_tests::OpCase*>> by_op;
-  for (const auto& each : op_tests::all_cases()) {
-    if (wanted(each.op)) by_op[each.op].push_back(&each);
-  }
-  ASSERT_FALSE(by_op.empty());
-  for (const auto& [op, cases] : by_op) {
-    std::vector<Tensor> inputs, expected;
-    std::vector<const op_tests::OpCase*> owner;
-    Graph whole;
-    for (const auto* each : cases) {
-      DType dtype = each->dtypes[turn++ % each->dtypes.size()];
-      SCOPED_TRACE(str(op, " '", each->name, "' of ", dtype));
-      std::vector<Tensor> own = op_tests::random_inputs(*each, dtype, 1);
-      Graph graph = op_tests::graph_of(each->build, own);
-      for (const Tensor& y : op_tests::run_on(*wafer::device("reference"), graph, own)) {
-        expected.push_back(y);
-        owner.push_back(each);
-      }
-      inputs.insert(inputs.end(), own.begin(), own.end());
-      whole.inputs.insert(whole.inputs.end(), graph.inputs.begin(), graph.inputs.end());
-      whole.outputs.insert(whole.outputs.end(), graph.outputs.begin(), graph.outputs.end());
-    }
-    std::vector<Tensor> got = op_tests::run_on(*device, whole, inputs);
-    ASSERT_EQ(got.size(), expected.size());
-    for (size_t i = 0; i < got.size(); ++i) {
-      EXPECT_TRUE(op_tests::close(got[i], expected[i], owner[i]->tolerance, owner[i]->of_largest,
-                                  owner[i]->magnitude))
-          << op << " '" << owner[i]->name << "'";
-    }
-  }
-}
-
 TEST_F(Cuda, EveryOpComputesAsTheReference) {
-  start({}, true, false);
+  start({}, true, false, false);
   compare_with_reference(
       device, [](const std::string&) { return true; }, 0);
   EXPECT_EQ(stub().count("multiply"), 0u);
@@ -253,6 +215,7 @@ TEST_F(Cuda, EveryOpComputesAsTheReference) {
 
 // Products and what is made of them, by cuBLASLt, in each dtype of each case.
 TEST_F(Cuda, TheLibrarysProductsComputeAsTheReference) {
+  start({}, true, true, false);
   for (size_t turn = 0; turn < 4; ++turn) {
     compare_with_reference(
         device,

@@ -108,6 +108,8 @@ std::vector<std::string> DriverStub::leaks() const {
   add("programs", programs.size());
   add("contexts", static_cast<size_t>(contexts));
   add("objects of cuBLASLt", static_cast<size_t>(blas_objects));
+  add("handles of cuDNN", dnn_handles.size());
+  add("descriptors of cuDNN", dnn_descriptors.size());
   return result;
 }
 
@@ -128,6 +130,8 @@ void DriverStub::check_memory(const Work& work) {
   }
   if (work.module != 0 && !modules.count(work.module))
     violate(work.name + " is of a module that was unloaded");
+  if (work.plan != 0 && !dnn_descriptors.count(work.plan))
+    violate(work.name + " is of a plan that was destroyed");
 }
 
 void DriverStub::check_races(uintptr_t stream, const Work& work) {

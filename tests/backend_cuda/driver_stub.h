@@ -28,6 +28,9 @@ class DriverStub {
   const cuda::Compiler& compiler() const;
   // cuBLASLt: multiplies on the host as it was described, element by element.
   const cuda::Blas& blas() const;
+  // cuDNN: computes convolutions on the host as they were described; null where the tests were
+  // built without its headers.
+  const cuda::Dnn* dnn() const;
 
   bool run_kernels = true;
   size_t memory_bytes = size_t{1} << 30;
@@ -49,6 +52,7 @@ class DriverStub {
     std::vector<Access> accesses;
     std::function<void()> run;
     uintptr_t module = 0;  // whose code it is; 0: none
+    uintptr_t plan = 0;    // of cuDNN, whose code it may be
   };
   struct Graph {
     std::vector<Work> works;
@@ -113,6 +117,10 @@ class DriverStub {
   int contexts = 0, blas_objects = 0;
   bool blas_starts = true, blas_knows_products = true;  // else it finds no algorithm
   bool blas_knows_epilogues = true;                     // else none for products with more behind
+  // Of cuDNN: handles with their streams, and descriptors.
+  std::map<uintptr_t, uintptr_t> dnn_handles;
+  std::set<uintptr_t> dnn_descriptors;
+  bool dnn_starts = true, dnn_takes_tensors = true, dnn_knows_engines = true, dnn_executes = true;
   Clock host;
   std::vector<Past> past;
 

@@ -15,15 +15,18 @@ class StubbedDevice : public ::testing::Test {
  protected:
   void SetUp() override { start({}); }
 
-  // `blas`: with cuBLASLt, else products are our own kernels.
-  void start(cuda::ContextOptions options, bool run_kernels = true, bool blas = true) {
+  // `blas`: with cuBLASLt, else products are our own kernels; `dnn`: with cuDNN, else convolutions
+  // are products.
+  void start(cuda::ContextOptions options, bool run_kernels = true, bool blas = true,
+             bool dnn = true) {
     device.reset();
     context.reset();
     ::setenv("WAFER_CACHE", cache.path().c_str(), 1);
     DriverStub& stub = DriverStub::fresh();
     stub.run_kernels = run_kernels;
     context = std::make_unique<cuda::Context>(stub.driver(), stub.compiler(),
-                                              blas ? &stub.blas() : nullptr, 0, options);
+                                              blas ? &stub.blas() : nullptr,
+                                              dnn ? stub.dnn() : nullptr, 0, options);
     device = std::make_shared<cuda::CudaDevice>("cuda:0", *context);
   }
 

@@ -1,28 +1,14 @@
 #include "wafer/backend/cuda/api.h"
 
-#include <dlfcn.h>
-
-#include <initializer_list>
 #include <memory>
-#include <optional>
 #include <vector>
 
+#include "wafer/backend/cuda/loader.h"
 #include "wafer/base/error.h"
 
 namespace wafer::cuda {
 
 namespace {
-struct Loader {
-  void* library;
-  std::string missing;  // a function that the library lacks
-
-  template <class Function>
-  void get(Function& function, const char* name) {
-    function = reinterpret_cast<Function>(::dlsym(library, name));
-    if (!function && missing.empty()) missing = name;
-  }
-};
-
 Driver driver_of(Loader& loader) {
   Driver d{};
   loader.get(d.init, "cuInit");
@@ -107,37 +93,6 @@ Blas blas_of(Loader& loader) {
   return b;
 }
 
-// The first of these libraries that opens. Names are searched where the plug-in's run path points
-// to, too: the toolkit that it was built with.
-void* open_any(std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (void* library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL)) return library;
-  }
-  return nullptr;
-}
-
-// A table of functions, or why there is none.
-template <class Table>
-struct Loaded {
-  std::optional<Table> table;
-  std::string why;
-
-  const Table* get(std::string& reason) const {
-    reason = why;
-    return table ? &*table : nullptr;
-  }
-};
-
-// `name` begins the sentence that says what is too old.
-template <class Table>
-Loaded<Table> load(std::initializer_list<const char*> files, Table (*fill)(Loader&),
-                   const std::string& absent, const std::string& name) {
-  Loader loader{open_any(files), ""};
-  if (!loader.library) return {std::nullopt, absent};
-  Table table = fill(loader);
-  if (loader.missing.empty()) return {table, ""};
-  return {std::nullopt, name + " is older than CUDA 12: it has no " + loader.missing};
-}
 }  // namespace
 
 const Driver* load_driver(std::string& reason) {

@@ -88,10 +88,15 @@ struct Blas {
   decltype(&::cublasLtMatmul) multiply;
 };
 
-// The functions of libcuda.so.1, of libnvrtc and of libcublasLt, or null with the reason.
+// The functions of cuDNN: dnn.h, since its header is not everywhere that CUDA's are.
+struct Dnn;
+
+// The functions of libcuda.so.1, of libnvrtc, of libcublasLt and of libcudnn, or null with the
+// reason.
 const Driver* load_driver(std::string& reason);
 const Compiler* load_compiler(std::string& reason);
 const Blas* load_blas(std::string& reason);
+const Dnn* load_dnn(std::string& reason);
 
 // "out of memory (CUDA_ERROR_OUT_OF_MEMORY)".
 std::string result_text(const Driver& driver, CUresult result);

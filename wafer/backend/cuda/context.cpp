@@ -38,9 +38,14 @@ class CudaStorage : public Storage {
   const Context& context_;
 };
 
-Context::Context(const Driver& driver, const Compiler& compiler, const Blas* blas, CUdevice device,
-                 ContextOptions options)
-    : driver_(driver), compiler_(compiler), blas_(blas), device_(device), options_(options) {
+Context::Context(const Driver& driver, const Compiler& compiler, const Blas* blas, const Dnn* dnn,
+                 CUdevice device, ContextOptions options)
+    : driver_(driver),
+      compiler_(compiler),
+      blas_(blas),
+      dnn_(dnn),
+      device_(device),
+      options_(options) {
   auto number = [&](CUdevice_attribute attribute) {
     int value = 0;
     check(driver_, driver_.device_attribute(&value, attribute, device), "asking for the device");
@@ -106,6 +111,7 @@ Context::~Context() {
   driver_.destroy_event(step_begin_);
   driver_.destroy_event(step_end_);
   if (blas_handle_) blas_->destroy(blas_handle_);
+  dnn_handle_.reset();
   if (workspace_) pool_->give_back(workspace_, work_);
   pool_->give_back(any_, work_);
   pool_.reset();
@@ -375,6 +381,21 @@ std::shared_ptr<const kernel::LibraryProduct> Context::library_product(
     if (workspace_ == 0) return nullptr;  // our own kernels need none
   }
   return BlasProduct::make(*this, problem);
+}
+
+std::shared_ptr<const kernel::LibraryConvolution> Context::library_convolution(
+    const kernel::ConvolutionProblem& problem) const {
+  if (!dnn_) return nullptr;
+  std::lock_guard lock(enqueue_);
+  enter();
+  if (!dnn_handle_ && !dnn_failed_) {
+    std::string reason;
+    dnn_handle_ = start_dnn(*dnn_, reason);
+    dnn_failed_ = !dnn_handle_;
+    if (dnn_failed_)
+      log(LogLevel::warn, "cuda: convolutions are products: cuDNN does not start: " + reason);
+  }
+  return dnn_failed_ ? nullptr : make_convolution(*this, problem);
 }
 
 void Context::check_blas(cublasStatus_t status, const std::string& what) const {

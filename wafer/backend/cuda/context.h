@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "wafer/backend/cuda/convolution.h"
 #include "wafer/backend/cuda/memory.h"
 #include "wafer/kernel/device/queue.h"
 
@@ -53,9 +54,10 @@ struct ContextOptions {
 // compute stream waits for it. Work is numbered, so that memory's last use is known.
 class Context : public kernel::Queue {
  public:
-  // `blas` may be null: then products are our own kernels.
-  Context(const Driver& driver, const Compiler& compiler, const Blas* blas, CUdevice device,
-          ContextOptions options);
+  // `blas` may be null: then products are our own kernels; and so may `dnn`: then convolutions are
+  // products.
+  Context(const Driver& driver, const Compiler& compiler, const Blas* blas, const Dnn* dnn,
+          CUdevice device, ContextOptions options);
   // Storages, kernels and graphs are gone before.
   ~Context() override;
   Context(const Context&) = delete;
@@ -88,10 +90,14 @@ class Context : public kernel::Queue {
 
   std::shared_ptr<const kernel::LibraryProduct> library_product(
       const kernel::ProductProblem& problem) const override;
+  std::shared_ptr<const kernel::LibraryConvolution> library_convolution(
+      const kernel::ConvolutionProblem& problem) const override;
 
   const Driver& driver() const { return driver_; }
   const Blas* blas() const { return blas_; }
+  const Dnn* dnn() const { return dnn_; }
   cublasLtHandle_t blas_handle() const { return blas_handle_; }
+  cudnnContext* dnn_handle() const { return dnn_handle_.get(); }
   // InternalError with `what` was being done, unless the call succeeded.
   void check_blas(cublasStatus_t status, const std::string& what) const;
   // Memory that libraries work in, one call at a time.
@@ -130,6 +136,7 @@ class Context : public kernel::Queue {
   const Driver& driver_;
   const Compiler& compiler_;
   const Blas* blas_;
+  const Dnn* dnn_;
   CUdevice device_;
   ContextOptions options_;
   kernel::Capabilities capabilities_;
@@ -143,6 +150,9 @@ class Context : public kernel::Queue {
   mutable cublasLtHandle_t blas_handle_ = nullptr;
   mutable bool blas_failed_ = false;
   mutable CUdeviceptr workspace_ = 0;
+  // Made when a convolution is first asked for, under the lock of what is enqueued.
+  mutable std::shared_ptr<cudnnContext> dnn_handle_;
+  mutable bool dnn_failed_ = false;
 
   // Held while something is enqueued, and by a capture from its beginning to its end.
   mutable std::recursive_mutex enqueue_;

@@ -27,16 +27,18 @@ Backend find_backend() {
     }
     const Compiler* compiler = load_compiler(backend.absent_reason);
     if (!compiler) return backend;
-    std::string without_blas;
+    std::string without_blas, without_dnn;
     const Blas* blas = load_blas(without_blas);
     if (!blas) log(LogLevel::info, "cuda: products are our own kernels: " + without_blas);
+    const Dnn* dnn = load_dnn(without_dnn);
+    if (!dnn) log(LogLevel::info, "cuda: convolutions are products: " + without_dnn);
     ContextOptions options{.chunked = true, .check = environment("WAFER_CUDA_CHECK").has_value()};
     for (int i = 0; i < count; ++i) {
       CUdevice device = 0;
       check(*driver, driver->device(&device, i), "asking for a device");
       // Never destroyed, see QueueDevice; the list keeps them in reach.
       static auto* contexts = new std::vector<Context*>();
-      contexts->push_back(new Context(*driver, *compiler, blas, device, options));
+      contexts->push_back(new Context(*driver, *compiler, blas, dnn, device, options));
       backend.devices.push_back(
           std::make_shared<CudaDevice>(str("cuda:", backend.devices.size()), *contexts->back()));
     }
