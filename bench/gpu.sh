@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything worth doing in a short spell on a machine with an NVIDIA GPU, the most valuable first.
-# The machine needs the driver, the CUDA toolkit's NVRTC and no network; Python with PyTorch for the
-# comparisons.
+# The machine needs the driver, the CUDA toolkit's NVRTC, cuBLASLt and cuDNN for speed, and no
+# network; Python with PyTorch for the comparisons.
 #
 #   bench/gpu.sh --pack FILE.tar.gz   here: builds, and packs programs, libraries and scripts
 #   bench/gpu.sh [DATA [RESULTS]]     there, in the unpacked folder or a checkout that builds
