@@ -5,12 +5,15 @@
 
 #include "tests/io/helpers.h"
 #include "tests/train/helpers.h"
+#include "wafer/io/safetensors.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/matmul.h"
 #include "wafer/op/op.h"
 #include "wafer/op/reduce.h"
+#include "wafer/pass/host/host_device.h"
 #include "wafer/pass/lower.h"
 #include "wafer/runtime/registry.h"
+#include "wafer/train/checkpoint.h"
 #include "wafer/train/trainer.h"
 
 namespace wafer {
@@ -72,8 +75,9 @@ struct ScaledStep {
                              {DType::f32, Shape{4, 8}}, {DType::i64, Shape{4}});
   }
 
-  Stepped run(float scale, float updates, float x, float rate = 1) {
-    std::vector<std::vector<float>> state = {std::vector<float>(8, 0.5f), {scale}, {updates}};
+  // On four rows of x; the last one times `more`.
+  Stepped run(float scale, float age, float x, float rate = 1, float more = 1) {
+    std::vector<std::vector<float>> state = {std::vector<float>(8, 0.5f), {scale}, {age}, {3}};
     std::vector<std::shared_ptr<Storage>> inputs;
     auto take = [&](const void* from, size_t bytes) {
       inputs.push_back(cpu->allocate(bytes));
@@ -83,6 +87,7 @@ struct ScaledStep {
     uint64_t key[] = {0, 1};
     float step = 1;
     std::vector<float> batch(32, x);
+    for (size_t i = 24; i < 32; ++i) batch[i] *= more;
     std::vector<int64_t> targets(4);
     take(key, sizeof key), take(&step, sizeof step), take(&rate, sizeof rate);
     take(batch.data(), 32 * sizeof(float)), take(targets.data(), 4 * sizeof(int64_t));
@@ -92,8 +97,8 @@ struct ScaledStep {
       auto* values = static_cast<const float*>(outputs[i]->data());
       result.state.emplace_back(values, values + state[i].size());
     }
-    result.loss = *static_cast<const float*>(outputs[3]->data());
-    result.finite = *static_cast<const bool*>(outputs[5]->data());
+    result.loss = *static_cast<const float*>(outputs[4]->data());
+    result.finite = *static_cast<const bool*>(outputs[6]->data());
     return result;
   }
 };
@@ -109,6 +114,7 @@ TEST(Precision, TheLossScaleLeavesUpdatesAsTheyAre) {
     for (float w : large.state[0]) EXPECT_NEAR(w, 0.5 - 0.25e-3, 1e-6);
     EXPECT_EQ(large.state[1][0], 1024);
     EXPECT_EQ(large.state[2][0], 8);
+    EXPECT_EQ(large.state[3][0], 4);
   }
 }
 
@@ -119,11 +125,37 @@ TEST(Precision, GradientsThatOverflowHalveTheLossScaleAlone) {
   EXPECT_EQ(after.state[0], std::vector<float>(8, 0.5f));
   EXPECT_EQ(after.state[1][0], 32768);
   EXPECT_EQ(after.state[2][0], 0);
+  EXPECT_EQ(after.state[3][0], 3);
   after = step.run(1024, 7, 1);
   for (float w : after.state[0]) EXPECT_NEAR(w, 0.5 - 2, 1e-2);
   // Nothing is left to halve, or the loss itself is lost: that is a failure.
   EXPECT_FALSE(ScaledStep(1e6).run(1, 7, 1).finite);
-  EXPECT_FALSE(step.run(1024, 7, std::numeric_limits<float>::quiet_NaN()).finite);
+  after = step.run(1024, 7, std::numeric_limits<float>::quiet_NaN());
+  EXPECT_FALSE(after.finite);
+  EXPECT_EQ(after.state[1][0], 1024);
+}
+
+// Gradients that fit are no overflow, however large their sum and the loss.
+TEST(Precision, OnlyWhatOverflowsIsAnOverflow) {
+  Stepped after = ScaledStep(2).run(8192, 7, 1);  // eight gradients of 16,384
+  ASSERT_TRUE(after.finite);
+  EXPECT_EQ(after.state[1][0], 8192);
+  for (float w : after.state[0]) EXPECT_NEAR(w, 0.5 - 2, 1e-2);
+  after = ScaledStep(30000).run(1, 7, 1);
+  EXPECT_NEAR(after.loss, 120000, 100);
+  EXPECT_TRUE(after.finite);
+  EXPECT_EQ(after.state[3][0], 4);
+  for (float w : after.state[0]) EXPECT_NEAR(w, -30000, 20);
+}
+
+// Gradients of each part of a batch fit, but for the last one's.
+TEST(Precision, APartThatOverflowsIsAnOverflow) {
+  ScaledStep step(2, 4);
+  EXPECT_EQ(step.run(65536, 7, 1).state[1][0], 65536);
+  Stepped after = step.run(65536, 7, 1, 1, 4);
+  EXPECT_TRUE(after.finite);
+  EXPECT_EQ(after.state[0], std::vector<float>(8, 0.5f));
+  EXPECT_EQ(after.state[1][0], 32768);
 }
 
 TEST(Precision, TheLossScaleDoublesAfterManyUpdates) {
@@ -219,13 +251,53 @@ TEST(Precision, AResumedRunKeepsItsLossScale) {
     Mlp model;
     options.epochs = epochs;
     options.resume = resume;
-    Trainer(model, nn::cross_entropy, optim::Adam{{.lr = 1e-2}}).fit(blobs(120), {}, options);
+    auto loss = [](const Tensor& y, const Tensor& target) {
+      return nn::cross_entropy(y, target) * 1000.0;
+    };
+    Trainer(model, loss, optim::Adam{{.lr = 1e-2}}).fit(blobs(120), {}, options);
     return weights(model);
   };
   fit(2, false);
+  io::SafetensorsFile kept(CheckpointFolder(folder.path() / "checkpoints").list().at(0));
+  float scale = 0;
+  std::memcpy(&scale, kept.at("optimizer.loss_scale").bytes.data(), sizeof scale);
+  EXPECT_LT(scale, 65536);  // else nothing was kept that is not so from the start
   std::vector<float> resumed = fit(4, true);
   options.run.clear();
   EXPECT_EQ(resumed, fit(4, false));
+}
+
+// A CPU that multiplies f16, and not bf16.
+class HalfDevice : public HostDevice {
+ public:
+  DeviceInfo info() const override {
+    DeviceInfo info = device("cpu")->info();
+    info.fast_bf16 = false;
+    info.fast_f16 = true;
+    return info;
+  }
+  const Target& target() const override { return device("cpu")->target(); }
+};
+
+// Steps that overflow at the first loss scales are none of the comparison's.
+TEST(Precision, AutomaticTakesF16WhereItsUpdatesAgree) {
+  for (double factor : {1.0, 10.0, 1e8}) {
+    auto loss = [factor](const Tensor& y, const Tensor& target) {
+      return nn::cross_entropy(y, target) * factor;
+    };
+    FitOptions options = with_precision(Precision::automatic);
+    options.epochs = 1;
+    WideMlp model, other;
+    Trainer trainer(model, loss, optim::SGD{{.lr = 1e-3 / factor}}, std::make_shared<HalfDevice>());
+    FitResult fit = trainer.fit(blobs(64), {}, options);
+    // Times 10^8 the gradients are beyond f16 at any scale.
+    EXPECT_EQ(fit.precision, factor < 1e3 ? Precision::f16 : Precision::f32) << fit.precision_note;
+    EXPECT_EQ(fit.precision_note.find("overflow") != std::string::npos, factor > 1e3);
+    options.precision = fit.precision;
+    Trainer(other, loss, optim::SGD{{.lr = 1e-3 / factor}}, std::make_shared<HalfDevice>())
+        .fit(blobs(64), {}, options);
+    EXPECT_EQ(weights(model), weights(other));
+  }
 }
 
 TEST(Precision, AResumedRunKeepsItsChoice) {

@@ -33,6 +33,7 @@ std::vector<double> Predictor::run(const Tensor& inputs) {
   std::vector<double> rounded = run_in(narrow, inputs);
   double largest = 0, off = 0;
   for (size_t i = 0; i < exact.size(); ++i) {
+    if (!std::isfinite(rounded[i])) return exact;
     largest = std::max(largest, std::abs(exact[i]));
     off = std::max(off, std::abs(exact[i] - rounded[i]));
   }

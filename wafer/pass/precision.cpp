@@ -1,7 +1,9 @@
 #include "wafer/pass/precision.h"
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "wafer/base/strings.h"
 #include "wafer/op/elementwise.h"
@@ -47,7 +49,14 @@ enum class Rule {
   look_up,  // the table stays as it is, its rows become narrow
 };
 
-Rule rule_of(const Node& node) {
+// What in f16 overflows, or vanishes, before its operands do.
+bool needs_range(const Node& node) {
+  static const std::unordered_set<const OpDef*> ops = {
+      &op::reduce_sum, &op::exp, &op::expm1, &op::log, &op::log1p, &op::pow, &op::div, &op::tan};
+  return ops.count(node.op) > 0;
+}
+
+Rule rule_of(const Node& node, DType low) {
   static const std::unordered_map<const OpDef*, Rule> table = {
       {&op::matmul, Rule::lower},
       {&op::conv, Rule::lower},
@@ -85,6 +94,7 @@ Rule rule_of(const Node& node) {
         (path.size() == word.size() || path[word.size()] == '.'))
       return Rule::widen;
   }
+  if (low == DType::f16 && needs_range(node)) return Rule::widen;
   auto found = table.find(node.op);
   return found == table.end() ? Rule::follow : found->second;
 }
@@ -126,12 +136,16 @@ class Lowering {
         if (is_wide(i)) inputs[i] = in_dtype(in[i], dtype);
       }
     };
-    switch (rule_of(node)) {
+    switch (rule_of(node, low_)) {
       case Rule::lower: bring(low_, 0, in.size()); break;
       case Rule::widen: bring(wide, 0, in.size()); break;
       case Rule::follow:
         if (!any_lowered) return std::nullopt;
         if (node.is(op::cast)) break;
+        if (!constants_fit(in)) {
+          bring(wide, 0, in.size());
+          break;
+        }
         bring(low_, 0, in.size());
         break;
       case Rule::norm: {
@@ -155,6 +169,19 @@ class Lowering {
     return make_node(*node.op, std::move(inputs), node.attrs, std::move(subgraphs));
   }
 
+  // Whether the numbers among a node's inputs are none that become 0 or infinite.
+  bool constants_fit(const Tensors& in) const {
+    return low_ != DType::f16 || std::all_of(in.begin(), in.end(), [](const Tensor& x) {
+             const Node& node =
+                 x.node().is(op::broadcast_to) ? x.node().inputs[0].node() : x.node();
+             if (!node.is(op::constant)) return true;
+             auto value = constant_value(node);
+             if (!value || *value == 0 || !std::isfinite(*value)) return true;
+             double size = std::abs(*value);
+             return size >= 6.2e-5 && size <= 65504;  // the least normal, the greatest
+           });
+  }
+
   // Without weights the statistics have the values' dtype: such norms are computed in f32 as they
   // are.
   static bool is_unweighted_gradient(const Node& node) {
@@ -167,7 +194,7 @@ class Lowering {
     const Node& node = x.node();
     // What is only repeated is cast where it is small; a number stays a constant.
     if (node.is(op::constant) && x.elements() == 1 && x.rank() == 0) {
-      if (auto value = constant_value(x)) return scalar_of(*value, dtype);
+      if (auto value = constant_value(node)) return scalar_of(*value, dtype);
     }
     auto& made = made_[&node];
     for (const auto& [from, to] : made) {
@@ -180,9 +207,10 @@ class Lowering {
     return result;
   }
 
-  static std::optional<double> constant_value(const Tensor& x) {
-    if (x.dtype() != wide) return std::nullopt;
-    auto bytes = small_constant(x.node(), sizeof(float));
+  // Of a constant of one f32.
+  static std::optional<double> constant_value(const Node& node) {
+    if (node.outputs[0].dtype != wide) return std::nullopt;
+    auto bytes = small_constant(node, sizeof(float));
     if (!bytes || bytes->size() != sizeof(float)) return std::nullopt;
     float value;
     std::copy(bytes->begin(), bytes->end(), reinterpret_cast<std::byte*>(&value));

@@ -118,22 +118,36 @@ void FitLoop::prepare() {
 
 // Some steps on one batch from the initial weights; the state is made anew after it.
 FitLoop::Trial FitLoop::try_precision(Precision precision, const data::Batch& batch) {
-  constexpr int steps = 3;
+  constexpr size_t steps = 3;
+  constexpr int most = 20;  // in f16: as many as halve the loss scale to 1, and these
   step_options_.precision = precision;
   compiled_for_ = -1;
   trainer_.start(step_options_);
   Trial trial;
-  for (int step = 0; step < steps; ++step) {
-    progression_.step = step;
+  for (int step = 0; step < most && trial.losses.size() < steps; ++step) {
+    progression_.step = static_cast<int64_t>(trial.losses.size());
+    auto before = state_number("updates");
     auto started = Clock::now();
-    trial.losses.push_back(run_step(batch).loss);
+    float loss = run_step(batch).loss;
     double seconds = std::chrono::duration<double>(Clock::now() - started).count();
+    if (!before || state_number("updates") != before) trial.losses.push_back(loss);
     if (step > 0) trial.seconds = step == 1 ? seconds : std::min(trial.seconds, seconds);
   }
   progression_.step = 0;
   compiled_for_ = -1;
   artifact_ = nullptr;
   return trial;
+}
+
+std::optional<float> FitLoop::state_number(const std::string& name) const {
+  for (size_t i = 0; i < trainer_.state_.size(); ++i) {
+    const StateTensor& tensor = trainer_.state_[i];
+    if (tensor.role != StateTensor::Role::optimizer || tensor.name != name) continue;
+    float value = 0;
+    device_.copy_to_host(*trainer_.memory_[i], &value, sizeof value);
+    return value;
+  }
+  return std::nullopt;
 }
 
 // A trial of both takes the memory of f32, which is more, and both programs'.
@@ -194,7 +208,10 @@ void FitLoop::compare_precisions(const std::function<void(Precision, const std::
   Trial exact = try_precision(Precision::f32, *batch);
   Precision narrow = narrow_precision(device_.info());
   Trial rounded = try_precision(narrow, *batch);
-  bool agree = true;
+  bool agree = rounded.losses.size() == exact.losses.size();
+  if (!agree)
+    return choose(Precision::f32,
+                  str("gradients in ", name(narrow), " overflow at any loss scale"));
   for (size_t i = 0; i < exact.losses.size(); ++i) {
     float off = std::abs(rounded.losses[i] - exact.losses[i]);
     agree = agree && off <= 0.02f * std::abs(exact.losses[i]) + 0.002f;
@@ -454,6 +471,9 @@ bool FitLoop::run_epoch() {
 }
 
 void FitLoop::finish_epoch() {
+  if (auto scale = state_number("loss_scale"))
+    log(LogLevel::info, str("loss scale ", *scale, " after ", state_number("updates").value_or(0),
+                            " updates in ", progression_.step, " steps"));
   double seconds = std::chrono::duration<double>(Clock::now() - epoch_started_).count();
   eval::EpochRecord record;
   record.epoch = progression_.epoch + 1;

@@ -35,10 +35,12 @@ class FitLoop {
   void compare_precisions(const std::function<void(Precision, const std::string&)>& choose);
   void plan_trial();
   struct Trial {
-    std::vector<float> losses;  // of each step
+    std::vector<float> losses;  // of each step that changed the weights
     double seconds = 0;         // of the fastest step but the first
   };
   Trial try_precision(Precision precision, const data::Batch& batch);
+  // Optimiser state of one number ("updates").
+  std::optional<float> state_number(const std::string& name) const;
   void resume();
   bool run_epoch();  // false: stop
   BatchResult run_step(const data::Batch& batch, const RunObserver* observer = nullptr);

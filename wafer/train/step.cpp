@@ -31,9 +31,19 @@ Tensor correct_of(const Objective& objective, const Tensor& output, const Tensor
 
 // Whether the loss and every gradient are finite: a sum is only where all its terms are. Not in the
 // optimizer's scope, whose values are f32: sums of bf16 tell as much, and need no f32 copy of the
-// gradients, which alone would keep the update from being one pass over memory.
-Tensor all_finite(const Tensor& loss, const std::vector<Tensor>& gradients) {
+// gradients, which alone would keep the update from being one pass over memory. Sums in f16 may
+// overflow where no term does: there it is the greatest and the least that tell.
+Tensor all_finite(const Tensor& loss, const std::vector<Tensor>& gradients, Precision precision) {
   PathScope scope = PathScope::whole("finite");
+  if (precision == Precision::f16) {
+    Tensor finite = is_finite(loss);
+    for (const Tensor& gradient : gradients) {
+      if (gradient.shape().is_static() && gradient.elements() == 0) continue;
+      finite = logical_and(finite, is_finite(reduce_max(gradient)));
+      finite = logical_and(finite, is_finite(reduce_min(gradient)));
+    }
+    return finite;
+  }
   Tensor total = cast(loss, DType::f32);
   for (const Tensor& gradient : gradients) {
     DType dtype = gradient.dtype() == DType::f64 ? DType::f64 : DType::f32;
@@ -47,26 +57,38 @@ Tensor all_finite(const Tensor& loss, const std::vector<Tensor>& gradients) {
 struct LossScale {
   static constexpr double initial = 65536, greatest = 16777216;
   static constexpr double updates_to_double = 2000;
-  Tensor scale, updates;  // scalars f32; absent in other precisions
+  // Scalars f32, absent in other precisions: the factor, the updates since it changed, and all
+  // updates, which are fewer than steps.
+  Tensor scale, age, updates;
 
   explicit LossScale(Precision precision) {
     if (precision != Precision::f16) return;
     scale = make_input({DType::f32, Shape{}}, "loss_scale");
-    updates = make_input({DType::f32, Shape{}}, "loss_scale_updates");
+    age = make_input({DType::f32, Shape{}}, "loss_scale_age");
+    updates = make_input({DType::f32, Shape{}}, "updates");
   }
+  // What training_state() says of them.
+  static std::vector<StateTensor> state() {
+    Type scalar{DType::f32, Shape{}};
+    auto role = StateTensor::Role::optimizer;
+    return {{role, "loss_scale", scalar, initial},
+            {role, "loss_scale_age", scalar},
+            {role, "updates", scalar}};
+  }
+  std::vector<Tensor> inputs() const { return {scale, age, updates}; }
 
   std::vector<Tensor> unscaled(std::vector<Tensor> gradients) const {
-    for (Tensor& gradient : gradients) gradient = cast(gradient, DType::f32) * (1.0 / scale);
+    for (Tensor& gradient : gradients) gradient = gradient * cast(1.0 / scale, gradient.dtype());
     return gradients;
   }
-  // The two after a step.
-  std::vector<Tensor> next(const Tensor& finite) const {
-    Tensor more = updates + 1.0;
-    Tensor doubles = greater(more, updates_to_double - 0.5);
-    Tensor scale_after = where(doubles, minimum(scale * 2.0, greatest), scale);
-    Tensor updates_after = where(doubles, zeros_like(more), more);
-    return {where(finite, scale_after, maximum(scale * 0.5, 1.0)),
-            where(finite, updates_after, zeros_like(updates))};
+  // The three after a step. A loss that is not finite is no matter of its factor.
+  std::vector<Tensor> next(const Tensor& finite, const Tensor& loss) const {
+    Tensor doubles = greater(age, updates_to_double - 1.5);
+    Tensor grown = where(doubles, minimum(scale * 2.0, greatest), scale);
+    Tensor halved = where(is_finite(loss), maximum(scale * 0.5, 1.0), scale);
+    Tensor none = zeros_like(age);
+    return {where(finite, grown, halved), where(finite, where(doubles, none, age + 1.0), none),
+            where(finite, updates + 1.0, updates)};
   }
   // Gradients that overflow are no failure while they can be scaled down.
   Tensor tolerated(const Tensor& finite, const Tensor& loss) const {
@@ -89,7 +111,8 @@ class ModeScope {
   bool saved_;
 };
 
-void append(std::vector<Tensor>& to, const std::vector<Tensor>& from) {
+template <class T>
+void append(std::vector<T>& to, const std::vector<T>& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
@@ -211,12 +234,7 @@ std::vector<StateTensor> training_state(const nn::Module& module, const optim::O
       state.push_back({StateTensor::Role::average, slot.name, slot.value->type()});
     }
   }
-  if (options.precision == Precision::f16) {
-    Type scalar{DType::f32, Shape{}};
-    auto role = StateTensor::Role::optimizer;
-    state.push_back({role, "loss_scale", scalar, LossScale::initial});
-    state.push_back({role, "loss_scale_updates", scalar});
-  }
+  if (options.precision == Precision::f16) append(state, LossScale::state());
   return state;
 }
 
@@ -241,11 +259,14 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   const Tensor &loss = traced.outputs[0], &correct = traced.outputs[1];
   std::vector<Tensor> gradients(traced.outputs.begin() + 2, traced.outputs.end());
   PathScope scope = PathScope::whole("optimizer");
-  Tensor finite = all_finite(loss, gradients);
+  Tensor finite = all_finite(loss, gradients, options.precision);
   if (scaling.scale) gradients = scaling.unscaled(gradients);
   if (options.clip_value) gradients = optim::clip_by_value(gradients, *options.clip_value);
   if (options.clip_norm)
     gradients = optim::clip_by_global_norm(gradients, *options.clip_norm).gradients;
+
+  // Steps that left the weights are none of the optimiser's.
+  Tensor number = scaling.scale ? scaling.updates + 1.0 : step;
 
   Graph graph;
   append(graph.inputs, traced.parameters);
@@ -256,7 +277,7 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
     std::vector<Tensor> states;
     for (const auto& spec : optimizer.state_for(parameter.type()))
       states.push_back(make_input(spec.type, spec.name));
-    auto update = optimizer.update(parameter, gradients[i], states, learning_rate, step);
+    auto update = optimizer.update(parameter, gradients[i], states, learning_rate, number);
     append(graph.inputs, states);
     new_parameters.push_back(update.parameter);
     append(new_states, update.state);
@@ -269,7 +290,7 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
     }
   }
   append(graph.inputs, averages);
-  if (scaling.scale) append(graph.inputs, {scaling.scale, scaling.updates});
+  if (scaling.scale) append(graph.inputs, scaling.inputs());
   size_t state_count = graph.inputs.size();
 
   append(graph.outputs, new_parameters);
@@ -280,14 +301,14 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
     if (!(graph.outputs[i] == graph.inputs[i]))
       graph.outputs[i] = where(finite, graph.outputs[i], graph.inputs[i]);
   }
-  if (scaling.scale) append(graph.outputs, scaling.next(finite));
+  if (scaling.scale) append(graph.outputs, scaling.next(finite, loss));
   for (size_t i = 0; i < state_count; ++i) graph.alias.push_back(static_cast<int>(i));
   graph.outputs.push_back(cast(loss, DType::f32));
   graph.outputs.push_back(correct);
   graph.outputs.push_back(scaling.scale ? scaling.tolerated(finite, loss) : finite);
   graph.alias.resize(graph.outputs.size(), -1);
-  append(graph.inputs, {key, step, learning_rate, input, target});
-  if (options.mixup) append(graph.inputs, {other_target, mix_weight});
+  append(graph.inputs, std::vector<Tensor>{key, step, learning_rate, input, target});
+  if (options.mixup) append(graph.inputs, std::vector<Tensor>{other_target, mix_weight});
   return apply_precision(graph, options.precision);
 }
 
@@ -300,7 +321,7 @@ Graph evaluation_graph(const Objective& objective, const Type& input_type, const
   Graph graph;
   append(graph.inputs, traced.parameters);
   append(graph.inputs, traced.buffers);
-  append(graph.inputs, {input, target});
+  append(graph.inputs, std::vector<Tensor>{input, target});
   const Tensor& output = traced.outputs[0];
   graph.outputs = {cast(loss_of(objective, output, target), DType::f32),
                    correct_of(objective, output, target)};

@@ -56,7 +56,7 @@ std::vector<StateTensor> training_state(const nn::Module& module, const optim::O
 // weight f32. Outputs: the new state, each in place of the old; loss f32; number of right answers
 // i64; whether loss and gradients are finite, boolean. Where they are not, the state stays the
 // same. In f16 gradients that overflow halve the loss scale and leave the rest of the state; they
-// count as not finite once the scale is 1.
+// count as not finite once the scale is 1, and `step` is not read: updates are counted instead.
 Graph train_step_graph(const Objective& objective, const optim::Optimizer& optimizer,
                        const StepOptions& options, const Type& input, const Type& target);
 
