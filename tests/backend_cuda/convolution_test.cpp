@@ -132,6 +132,23 @@ TEST_F(CudaConvolutions, WhatTheLibraryDoesNotComputeProductsDo) {
   }
 }
 
+TEST_F(CudaConvolutions, TheLastWaysAreAskedForWhereTheHeuristicsRefuse) {
+  start({});
+  stub().dnn_heuristics_answer = false;
+  Tensor x = make_input({DType::bf16, Shape{1, 2, 5, 5}}, "x");
+  Tensor weight = make_input({DType::bf16, Shape{2, 2, 3, 3}}, "weight");
+  auto artifact = device->target().compile(Graph{{x, weight}, {conv(x, weight, {})}, {}}, {});
+  EXPECT_EQ(artifact->steps[0].kernel, "cuda:cudnn");
+}
+
+TEST_F(CudaConvolutions, EqualOnesArePlannedOnce) {
+  ConvolutionProblem p = problem(ConvolutionProblem::Computes::y, false);
+  auto first = context->library_convolution(p);
+  EXPECT_EQ(context->library_convolution(p), first);
+  p.computes = ConvolutionProblem::Computes::x;
+  EXPECT_NE(context->library_convolution(p), first);
+}
+
 TEST_F(CudaConvolutions, OtherLayoutsAreOtherStrides) {
   using Computes = ConvolutionProblem::Computes;
   for (Computes computes : {Computes::y, Computes::x, Computes::weight}) {

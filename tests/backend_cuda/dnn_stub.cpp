@@ -366,6 +366,11 @@ cudnnStatus_t finalize(cudnnBackendDescriptor_t handle) {
       if (!o.object(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG).engine->plans)
         return CUDNN_STATUS_NOT_SUPPORTED;
       break;
+    case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR:
+      if (!dnn_owner().dnn_heuristics_answer &&
+          o.one<cudnnBackendHeurMode_t>(CUDNN_ATTR_ENGINEHEUR_MODE) == CUDNN_HEUR_MODE_A)
+        return CUDNN_STATUS_NOT_SUPPORTED;
+      break;
     default: break;
   }
   o.finalized = true;

@@ -121,6 +121,7 @@ class DriverStub {
   std::map<uintptr_t, uintptr_t> dnn_handles;
   std::set<uintptr_t> dnn_descriptors;
   bool dnn_starts = true, dnn_takes_tensors = true, dnn_knows_engines = true, dnn_executes = true;
+  bool dnn_heuristics_answer = true;  // else those of mode A refuse
   Clock host;
   std::vector<Past> past;
 

@@ -395,7 +395,12 @@ std::shared_ptr<const kernel::LibraryConvolution> Context::library_convolution(
     if (dnn_failed_)
       log(LogLevel::warn, "cuda: convolutions are products: cuDNN does not start: " + reason);
   }
-  return dnn_failed_ ? nullptr : make_convolution(*this, problem);
+  if (dnn_failed_) return nullptr;
+  // Layers of a kind are planned once for all programs.
+  std::weak_ptr<const kernel::LibraryConvolution>& known = convolutions_[problem];
+  auto convolution = known.lock();
+  if (!convolution) known = convolution = make_convolution(*this, problem);
+  return convolution;
 }
 
 void Context::check_blas(cublasStatus_t status, const std::string& what) const {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -152,6 +153,8 @@ class Context : public kernel::Queue {
   mutable CUdeviceptr workspace_ = 0;
   // Made when a convolution is first asked for, under the lock of what is enqueued.
   mutable std::shared_ptr<cudnnContext> dnn_handle_;
+  mutable std::map<kernel::ConvolutionProblem, std::weak_ptr<const kernel::LibraryConvolution>>
+      convolutions_;
   mutable bool dnn_failed_ = false;
 
   // Held while something is enqueued, and by a capture from its beginning to its end.

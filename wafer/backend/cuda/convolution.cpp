@@ -1,5 +1,7 @@
 #include "wafer/backend/cuda/convolution.h"
 
+#include <atomic>
+
 #include "wafer/backend/cuda/context.h"
 #include "wafer/backend/cuda/convolution_plan.h"
 #include "wafer/base/log.h"
@@ -57,7 +59,10 @@ std::shared_ptr<const kernel::LibraryConvolution> make_convolution(
   auto plan =
       ConvolutionPlan::choose(*context.dnn(), {.handle = context.dnn_handle()}, problem, reason);
   if (plan) return std::make_shared<DnnConvolution>(context, std::move(*plan));
-  log(LogLevel::info, "cuda: cuDNN does not compute a convolution: " + reason);
+  // Once aloud: a library that takes none would else be slow without a word.
+  static std::atomic<bool> said = false;
+  log(said.exchange(true) ? LogLevel::info : LogLevel::warn,
+      "cuda: cuDNN does not compute a convolution, which is a product instead: " + reason);
   return nullptr;
 }
 

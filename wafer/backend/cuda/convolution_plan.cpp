@@ -116,15 +116,21 @@ std::vector<DnnDescriptor> describe_graph(const Dnn& dnn, const PlanDevice& devi
   return all;
 }
 
-// What the heuristics name for a graph, the fastest first.
+// What the heuristics name for a graph, the fastest first; none where they refuse it.
 std::vector<DnnDescriptor> ways(const Dnn& dnn, const PlanDevice& device,
-                                const DnnDescriptor& graph, cudnnBackendHeurMode_t mode) {
-  DnnDescriptor heuristics(dnn, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
-  if (device.described) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *device.described);
-  heuristics.finalize();
-  return heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+                                const DnnDescriptor& graph, cudnnBackendHeurMode_t mode,
+                                std::string& reason) {
+  try {
+    DnnDescriptor heuristics(dnn, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+    heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
+    heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
+    if (device.described) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *device.described);
+    heuristics.finalize();
+    return heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+  } catch (const DnnRefusal& refusal) {
+    reason = refusal.why;
+    return {};
+  }
 }
 
 std::vector<cudnnBackendNumericalNote_t> notes_of(const DnnDescriptor& way) {
@@ -142,8 +148,9 @@ bool takes(const std::vector<cudnnBackendNumericalNote_t>& notes, DType dtype) {
       case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS: return false;
       // In f32 these are TF32's, which say nothing of their inputs.
       case CUDNN_NUMERICAL_NOTE_TENSOR_CORE: return dtype != DType::f32;
-      // It adds inputs up, and weights, before it multiplies: narrow, these sums would be rounded.
-      case CUDNN_NUMERICAL_NOTE_WINOGRAD: return dtype == DType::f32;
+      // They transform inputs and weights before they multiply: narrow, these would be rounded.
+      case CUDNN_NUMERICAL_NOTE_WINOGRAD:
+      case CUDNN_NUMERICAL_NOTE_FFT: return dtype == DType::f32;
       default: return true;
     }
   });
@@ -170,7 +177,7 @@ std::optional<ConvolutionPlan> ConvolutionPlan::choose(const Dnn& dnn, const Pla
     std::vector<DnnDescriptor> described = describe_graph(dnn, device, problem);
     reason = "it knows no engine";
     for (auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-      for (const DnnDescriptor& way : ways(dnn, device, described.back(), mode)) {
+      for (const DnnDescriptor& way : ways(dnn, device, described.back(), mode, reason)) {
         try {
           auto notes = notes_of(way);
           if (!takes(notes, problem.dtype)) {

@@ -28,7 +28,7 @@ class BlasProduct : public kernel::LibraryProduct {
   const Context& context_;
   bool in_f64_ = false;
   bool has_bias_ = false;
-  Kept<cublasLtMatmulDesc_t> product_;
+  Kept<cublasLtMatmulDesc_t> product_;  // holds the bias of the last launch: see there
   Kept<cublasLtMatrixLayout_t> a_, b_, y_;
   cublasLtMatmulHeuristicResult_t algorithm_{};
 };

@@ -1,4 +1,5 @@
 #pragma once
+#include <compare>
 #include <memory>
 #include <span>
 #include <string>
@@ -77,6 +78,7 @@ struct ConvolutionProblem {
   enum class Computes { y, x, weight };
   struct Value {
     std::vector<int64_t> sizes, strides;
+    auto operator<=>(const Value&) const = default;
   };
   Computes computes = Computes::y;
   DType dtype = DType::f32;  // of all three; f16 and bf16 are added up in f32
@@ -84,6 +86,7 @@ struct ConvolutionProblem {
   std::vector<int64_t> stride, padding_low, padding_high, dilation;  // for each spatial dimension
   int64_t groups = 1;
   int64_t alignment = 16;  // of the addresses, in bytes
+  auto operator<=>(const ConvolutionProblem&) const = default;
 };
 
 // Such a convolution as a library of the device's vendor computes it.

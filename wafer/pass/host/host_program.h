@@ -25,9 +25,6 @@ class HostProgram : public Artifact {
   size_t prepared_bytes() const { return prepared_bytes_; }
   void prepare(void* const* inputs, std::byte* prepared) const;
 
-  // What the device that runs it keeps with it between runs, one run at a time; may be null.
-  std::shared_ptr<void> run_state;
-
  private:
   friend std::shared_ptr<HostProgram> make_host_program(Graph, const Target&, const KernelLookup&,
                                                         const StepMemory&, KernelSession*, size_t);
@@ -61,6 +58,11 @@ class HostProgram : public Artifact {
   std::vector<PlannedStep> planned_;
   std::vector<Copy> copies_before_, copies_after_;
   size_t prepared_bytes_ = 0;
+
+ public:
+  // What the device that runs it keeps with it between runs, one run at a time; may be null. Gone
+  // before the steps that it is made of.
+  std::shared_ptr<void> run_state;
 };
 
 // Plans memory (static offsets by lifetime, views for reshapes, in place where safe, donated
