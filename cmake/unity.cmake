@@ -1,7 +1,7 @@
 # wafer_unite(TARGET [EXCEPT REGEX]): compiles the sources of a folder a few at a time, as one, but
 # those whose path matches. Headers and what they instantiate are two thirds of a compile, and are
 # paid once for each group. It asks that names be unique within a folder, those of anonymous
-# namespaces too. Without WAFER_UNITY (presets debug and coverage) each source stands alone, so that
+# namespaces too. Without WAFER_UNITY (preset debug) each source stands alone, so that
 # a missing include is found.
 set(wafer_unity_size 6)  # more would make the rebuild after an edit slow
 

@@ -217,7 +217,9 @@ TEST(Cli, TheClassicSlip) {
                                              {"train", "slip.toml"}}) {
     Ran ran = run_wafer(folder.path(), arguments);
     EXPECT_EQ(ran.code, 2);
+#ifndef WAFER_COVERAGE  // counting lines takes its time
     EXPECT_LT(ran.seconds, 1.0);
+#endif
     for (const char* part :
          {"slip.fc1", "4096", "3136", "64x8x8", "slip.toml:", "Linear{4096, 512}"}) {
       EXPECT_TRUE(contains(ran.err, part)) << part << " in: " << ran.err;

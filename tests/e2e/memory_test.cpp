@@ -19,6 +19,9 @@ void expect_plan_is_right(const std::vector<std::string>& model, const std::stri
   auto json = ran.json();
   double planned = json.at("planned_memory_bytes").get<double>();
   double measured = json.at("measured_memory_bytes").get<double>();
+#ifdef WAFER_COVERAGE
+  GTEST_SKIP() << "code that counts its lines takes memory that no plan knows of";
+#endif
   EXPECT_NEAR(measured, planned, 0.05 * planned + (8 << 20)) << ran.err;
 }
 
