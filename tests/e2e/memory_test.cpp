@@ -28,6 +28,10 @@ void expect_plan_is_right(const std::vector<std::string>& model, const std::stri
 TEST(MemoryPlan, Mlp) {
   expect_plan_is_right({"mlp", "--batch-size", "256"}, "shapes");
 }
+// The last batch is half as large as the others.
+TEST(MemoryPlan, MlpInLargeBatches) {
+  expect_plan_is_right({"mlp", "--batch-size", "1024"}, "shapes");
+}
 // oneDNN's GEMM of CPUs without AVX-512 allocates in each call.
 TEST(MemoryPlan, MlpWithoutAvx512) {
   expect_plan_is_right({"mlp", "--batch-size", "256"}, "shapes",

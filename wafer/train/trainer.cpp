@@ -27,13 +27,13 @@ size_t bytes_of(const std::vector<StateTensor>& state, StateTensor::Role role) {
   return bytes;
 }
 
-// Of all batches of a loader that are alive at once: those made ahead and the one in use.
+// Of all batches that a loader keeps memory of: those made ahead and the one in use, and a smaller
+// one at the end, whose memory is its own.
 size_t batch_bytes(const data::Dataset& dataset, int64_t batch, int workers) {
   int64_t ahead = data::batches_ahead(dataset, {.batch_size = batch, .workers = workers});
-  int64_t alive = std::min<int64_t>(ahead + 1, (dataset.size() + batch - 1) / batch);
-  size_t bytes =
-      batch_input_type(dataset, batch).bytes() + batch_target_type(dataset, batch).bytes();
-  return bytes * static_cast<size_t>(alive);
+  int64_t whole = dataset.size() / batch, rest = dataset.size() % batch;
+  int64_t examples = std::min(ahead + 1, whole) * batch + rest;
+  return batch_input_type(dataset, examples).bytes() + batch_target_type(dataset, examples).bytes();
 }
 }  // namespace
 

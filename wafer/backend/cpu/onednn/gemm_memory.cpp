@@ -33,10 +33,10 @@ void fill_cache_of_small_pieces() {
 }  // namespace
 
 void let_freed_memory_merge([[maybe_unused]] int threads) {
-  // Filling takes some microseconds, and places become free slowly.
-  constexpr unsigned period = 8;
+  // Filling takes some microseconds. Places become free slowly once a program has run a few times.
+  constexpr unsigned first = 64, period = 8;
   thread_local unsigned calls = 0;
-  if (calls++ % period != 0) return;
+  if (calls++ >= first && calls % period != 0) return;
 #ifdef WAFER_OPENMP
 #pragma omp parallel num_threads(threads)
 #endif
