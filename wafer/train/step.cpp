@@ -1,5 +1,7 @@
 #include "wafer/train/step.h"
 
+#include <type_traits>
+
 #include "wafer/nn/module_trace.h"
 #include "wafer/op/control_flow.h"
 #include "wafer/op/create.h"
@@ -112,7 +114,7 @@ class ModeScope {
 };
 
 template <class T>
-void append(std::vector<T>& to, const std::vector<T>& from) {
+void append(std::vector<T>& to, const std::type_identity_t<std::vector<T>>& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
@@ -307,8 +309,8 @@ Graph train_step_graph(const Objective& objective, const optim::Optimizer& optim
   graph.outputs.push_back(correct);
   graph.outputs.push_back(scaling.scale ? scaling.tolerated(finite, loss) : finite);
   graph.alias.resize(graph.outputs.size(), -1);
-  append(graph.inputs, std::vector<Tensor>{key, step, learning_rate, input, target});
-  if (options.mixup) append(graph.inputs, std::vector<Tensor>{other_target, mix_weight});
+  append(graph.inputs, {key, step, learning_rate, input, target});
+  if (options.mixup) append(graph.inputs, {other_target, mix_weight});
   return apply_precision(graph, options.precision);
 }
 
@@ -321,7 +323,7 @@ Graph evaluation_graph(const Objective& objective, const Type& input_type, const
   Graph graph;
   append(graph.inputs, traced.parameters);
   append(graph.inputs, traced.buffers);
-  append(graph.inputs, std::vector<Tensor>{input, target});
+  append(graph.inputs, {input, target});
   const Tensor& output = traced.outputs[0];
   graph.outputs = {cast(loss_of(objective, output, target), DType::f32),
                    correct_of(objective, output, target)};

@@ -3,117 +3,118 @@
 #include <memory>
 #include <vector>
 
-#include "wafer/backend/cuda/loader.h"
 #include "wafer/base/error.h"
+#include "wafer/base/library.h"
 
 namespace wafer::cuda {
 
 namespace {
-Driver driver_of(Loader& loader) {
+Driver driver_of(LibraryFunctions& library) {
   Driver d{};
-  loader.get(d.init, "cuInit");
-  loader.get(d.error_name, "cuGetErrorName");
-  loader.get(d.error_text, "cuGetErrorString");
-  loader.get(d.version, "cuDriverGetVersion");
-  loader.get(d.device_count, "cuDeviceGetCount");
-  loader.get(d.device, "cuDeviceGet");
-  loader.get(d.device_name, "cuDeviceGetName");
-  loader.get(d.device_memory, "cuDeviceTotalMem_v2");
-  loader.get(d.device_attribute, "cuDeviceGetAttribute");
-  loader.get(d.retain_context, "cuDevicePrimaryCtxRetain");
-  loader.get(d.release_context, "cuDevicePrimaryCtxRelease_v2");
-  loader.get(d.set_context, "cuCtxSetCurrent");
-  loader.get(d.allocate, "cuMemAlloc_v2");
-  loader.get(d.free, "cuMemFree_v2");
-  loader.get(d.allocate_pinned, "cuMemHostAlloc");
-  loader.get(d.free_pinned, "cuMemFreeHost");
-  loader.get(d.copy_to_device, "cuMemcpyHtoDAsync_v2");
-  loader.get(d.copy_to_host, "cuMemcpyDtoHAsync_v2");
-  loader.get(d.copy, "cuMemcpyDtoDAsync_v2");
-  loader.get(d.fill_8, "cuMemsetD8Async");
-  loader.get(d.fill_16, "cuMemsetD16Async");
-  loader.get(d.fill_32, "cuMemsetD32Async");
-  loader.get(d.fill_rows_32, "cuMemsetD2D32Async");
-  loader.get(d.create_stream, "cuStreamCreate");
-  loader.get(d.destroy_stream, "cuStreamDestroy_v2");
-  loader.get(d.wait_for_stream, "cuStreamSynchronize");
-  loader.get(d.stream_waits_for_event, "cuStreamWaitEvent");
-  loader.get(d.begin_capture, "cuStreamBeginCapture_v2");
-  loader.get(d.end_capture, "cuStreamEndCapture");
-  loader.get(d.create_event, "cuEventCreate");
-  loader.get(d.destroy_event, "cuEventDestroy_v2");
-  loader.get(d.record_event, "cuEventRecord");
-  loader.get(d.wait_for_event, "cuEventSynchronize");
-  loader.get(d.elapsed_milliseconds, "cuEventElapsedTime");
-  loader.get(d.load_module, "cuModuleLoadData");
-  loader.get(d.unload_module, "cuModuleUnload");
-  loader.get(d.function, "cuModuleGetFunction");
-  loader.get(d.launch, "cuLaunchKernel");
-  loader.get(d.instantiate_graph, "cuGraphInstantiateWithFlags");
-  loader.get(d.launch_graph, "cuGraphLaunch");
-  loader.get(d.destroy_executable_graph, "cuGraphExecDestroy");
-  loader.get(d.destroy_graph, "cuGraphDestroy");
+  library.get(d.init, "cuInit");
+  library.get(d.error_name, "cuGetErrorName");
+  library.get(d.error_text, "cuGetErrorString");
+  library.get(d.version, "cuDriverGetVersion");
+  library.get(d.device_count, "cuDeviceGetCount");
+  library.get(d.device, "cuDeviceGet");
+  library.get(d.device_name, "cuDeviceGetName");
+  library.get(d.device_memory, "cuDeviceTotalMem_v2");
+  library.get(d.device_attribute, "cuDeviceGetAttribute");
+  library.get(d.retain_context, "cuDevicePrimaryCtxRetain");
+  library.get(d.release_context, "cuDevicePrimaryCtxRelease_v2");
+  library.get(d.set_context, "cuCtxSetCurrent");
+  library.get(d.allocate, "cuMemAlloc_v2");
+  library.get(d.free, "cuMemFree_v2");
+  library.get(d.allocate_pinned, "cuMemHostAlloc");
+  library.get(d.free_pinned, "cuMemFreeHost");
+  library.get(d.copy_to_device, "cuMemcpyHtoDAsync_v2");
+  library.get(d.copy_to_host, "cuMemcpyDtoHAsync_v2");
+  library.get(d.copy, "cuMemcpyDtoDAsync_v2");
+  library.get(d.fill_8, "cuMemsetD8Async");
+  library.get(d.fill_16, "cuMemsetD16Async");
+  library.get(d.fill_32, "cuMemsetD32Async");
+  library.get(d.fill_rows_32, "cuMemsetD2D32Async");
+  library.get(d.create_stream, "cuStreamCreate");
+  library.get(d.destroy_stream, "cuStreamDestroy_v2");
+  library.get(d.wait_for_stream, "cuStreamSynchronize");
+  library.get(d.stream_waits_for_event, "cuStreamWaitEvent");
+  library.get(d.begin_capture, "cuStreamBeginCapture_v2");
+  library.get(d.end_capture, "cuStreamEndCapture");
+  library.get(d.create_event, "cuEventCreate");
+  library.get(d.destroy_event, "cuEventDestroy_v2");
+  library.get(d.record_event, "cuEventRecord");
+  library.get(d.wait_for_event, "cuEventSynchronize");
+  library.get(d.elapsed_milliseconds, "cuEventElapsedTime");
+  library.get(d.load_module, "cuModuleLoadData");
+  library.get(d.unload_module, "cuModuleUnload");
+  library.get(d.function, "cuModuleGetFunction");
+  library.get(d.launch, "cuLaunchKernel");
+  library.get(d.instantiate_graph, "cuGraphInstantiateWithFlags");
+  library.get(d.launch_graph, "cuGraphLaunch");
+  library.get(d.destroy_executable_graph, "cuGraphExecDestroy");
+  library.get(d.destroy_graph, "cuGraphDestroy");
   return d;
 }
 
-Compiler compiler_of(Loader& loader) {
+Compiler compiler_of(LibraryFunctions& library) {
   Compiler c{};
-  loader.get(c.version, "nvrtcVersion");
-  loader.get(c.error_text, "nvrtcGetErrorString");
-  loader.get(c.architecture_count, "nvrtcGetNumSupportedArchs");
-  loader.get(c.architectures, "nvrtcGetSupportedArchs");
-  loader.get(c.create, "nvrtcCreateProgram");
-  loader.get(c.destroy, "nvrtcDestroyProgram");
-  loader.get(c.compile, "nvrtcCompileProgram");
-  loader.get(c.log_size, "nvrtcGetProgramLogSize");
-  loader.get(c.log, "nvrtcGetProgramLog");
-  loader.get(c.cubin_size, "nvrtcGetCUBINSize");
-  loader.get(c.cubin, "nvrtcGetCUBIN");
-  loader.get(c.ptx_size, "nvrtcGetPTXSize");
-  loader.get(c.ptx, "nvrtcGetPTX");
+  library.get(c.version, "nvrtcVersion");
+  library.get(c.error_text, "nvrtcGetErrorString");
+  library.get(c.architecture_count, "nvrtcGetNumSupportedArchs");
+  library.get(c.architectures, "nvrtcGetSupportedArchs");
+  library.get(c.create, "nvrtcCreateProgram");
+  library.get(c.destroy, "nvrtcDestroyProgram");
+  library.get(c.compile, "nvrtcCompileProgram");
+  library.get(c.log_size, "nvrtcGetProgramLogSize");
+  library.get(c.log, "nvrtcGetProgramLog");
+  library.get(c.cubin_size, "nvrtcGetCUBINSize");
+  library.get(c.cubin, "nvrtcGetCUBIN");
+  library.get(c.ptx_size, "nvrtcGetPTXSize");
+  library.get(c.ptx, "nvrtcGetPTX");
   return c;
 }
 
-Blas blas_of(Loader& loader) {
+Blas blas_of(LibraryFunctions& library) {
   Blas b{};
-  loader.get(b.error_text, "cublasLtGetStatusString");
-  loader.get(b.create, "cublasLtCreate");
-  loader.get(b.destroy, "cublasLtDestroy");
-  loader.get(b.create_product, "cublasLtMatmulDescCreate");
-  loader.get(b.destroy_product, "cublasLtMatmulDescDestroy");
-  loader.get(b.set_product, "cublasLtMatmulDescSetAttribute");
-  loader.get(b.create_layout, "cublasLtMatrixLayoutCreate");
-  loader.get(b.destroy_layout, "cublasLtMatrixLayoutDestroy");
-  loader.get(b.set_layout, "cublasLtMatrixLayoutSetAttribute");
-  loader.get(b.create_preference, "cublasLtMatmulPreferenceCreate");
-  loader.get(b.destroy_preference, "cublasLtMatmulPreferenceDestroy");
-  loader.get(b.set_preference, "cublasLtMatmulPreferenceSetAttribute");
-  loader.get(b.choose, "cublasLtMatmulAlgoGetHeuristic");
-  loader.get(b.multiply, "cublasLtMatmul");
+  library.get(b.error_text, "cublasLtGetStatusString");
+  library.get(b.create, "cublasLtCreate");
+  library.get(b.destroy, "cublasLtDestroy");
+  library.get(b.create_product, "cublasLtMatmulDescCreate");
+  library.get(b.destroy_product, "cublasLtMatmulDescDestroy");
+  library.get(b.set_product, "cublasLtMatmulDescSetAttribute");
+  library.get(b.create_layout, "cublasLtMatrixLayoutCreate");
+  library.get(b.destroy_layout, "cublasLtMatrixLayoutDestroy");
+  library.get(b.set_layout, "cublasLtMatrixLayoutSetAttribute");
+  library.get(b.create_preference, "cublasLtMatmulPreferenceCreate");
+  library.get(b.destroy_preference, "cublasLtMatmulPreferenceDestroy");
+  library.get(b.set_preference, "cublasLtMatmulPreferenceSetAttribute");
+  library.get(b.choose, "cublasLtMatmulAlgoGetHeuristic");
+  library.get(b.multiply, "cublasLtMatmul");
   return b;
 }
 
 }  // namespace
 
 const Driver* load_driver(std::string& reason) {
-  static const auto loaded = load<Driver>(
-      {"libcuda.so.1"}, driver_of, "no NVIDIA driver is here (libcuda.so.1)", "the NVIDIA driver");
+  static const auto loaded =
+      load_table<Driver>({"libcuda.so.1"}, driver_of, "no NVIDIA driver is here (libcuda.so.1)",
+                         "the NVIDIA driver", "CUDA 12");
   return loaded.get(reason);
 }
 
 const Compiler* load_compiler(std::string& reason) {
-  static const auto loaded = load<Compiler>(
+  static const auto loaded = load_table<Compiler>(
       {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so"},
       compiler_of,
       "CUDA's run-time compiler is not here (libnvrtc.so.13 or .12 of the CUDA toolkit)",
-      "CUDA's run-time compiler");
+      "CUDA's run-time compiler", "CUDA 12");
   return loaded.get(reason);
 }
 
 const Blas* load_blas(std::string& reason) {
-  static const auto loaded = load<Blas>(
+  static const auto loaded = load_table<Blas>(
       {"libcublasLt.so.13", "libcublasLt.so.12", "/usr/local/cuda/lib64/libcublasLt.so"}, blas_of,
-      "cuBLASLt is not here (libcublasLt.so.13 or .12 of the CUDA toolkit)", "cuBLASLt");
+      "cuBLASLt is not here (libcublasLt.so.13 or .12 of the CUDA toolkit)", "cuBLASLt", "CUDA 12");
   return loaded.get(reason);
 }
 

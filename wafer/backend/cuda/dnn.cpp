@@ -1,25 +1,25 @@
 #include "wafer/backend/cuda/dnn.h"
 
-#include "wafer/backend/cuda/loader.h"
 #include "wafer/base/error.h"
+#include "wafer/base/library.h"
 
 namespace wafer::cuda {
 
 namespace {
-Dnn dnn_of(Loader& loader) {
+Dnn dnn_of(LibraryFunctions& library) {
   Dnn d{};
-  loader.get(d.version, "cudnnGetVersion");
-  loader.get(d.error_text, "cudnnGetErrorString");
-  loader.get(d.last_error, "cudnnGetLastErrorString");
-  loader.get(d.create, "cudnnCreate");
-  loader.get(d.destroy, "cudnnDestroy");
-  loader.get(d.set_stream, "cudnnSetStream");
-  loader.get(d.create_descriptor, "cudnnBackendCreateDescriptor");
-  loader.get(d.destroy_descriptor, "cudnnBackendDestroyDescriptor");
-  loader.get(d.set_attribute, "cudnnBackendSetAttribute");
-  loader.get(d.get_attribute, "cudnnBackendGetAttribute");
-  loader.get(d.finalize, "cudnnBackendFinalize");
-  loader.get(d.execute, "cudnnBackendExecute");
+  library.get(d.version, "cudnnGetVersion");
+  library.get(d.error_text, "cudnnGetErrorString");
+  library.get(d.last_error, "cudnnGetLastErrorString");
+  library.get(d.create, "cudnnCreate");
+  library.get(d.destroy, "cudnnDestroy");
+  library.get(d.set_stream, "cudnnSetStream");
+  library.get(d.create_descriptor, "cudnnBackendCreateDescriptor");
+  library.get(d.destroy_descriptor, "cudnnBackendDestroyDescriptor");
+  library.get(d.set_attribute, "cudnnBackendSetAttribute");
+  library.get(d.get_attribute, "cudnnBackendGetAttribute");
+  library.get(d.finalize, "cudnnBackendFinalize");
+  library.get(d.execute, "cudnnBackendExecute");
   return d;
 }
 }  // namespace
@@ -27,8 +27,8 @@ Dnn dnn_of(Loader& loader) {
 const Dnn* load_dnn(std::string& reason) {
   // It finds the libraries that it is made of beside itself.
   static const auto loaded =
-      load<Dnn>({"libcudnn.so.9", "/usr/local/cuda/lib64/libcudnn.so.9"}, dnn_of,
-                "cuDNN is not here (libcudnn.so.9)", "cuDNN", "cuDNN 9");
+      load_table<Dnn>({"libcudnn.so.9", "/usr/local/cuda/lib64/libcudnn.so.9"}, dnn_of,
+                      "cuDNN is not here (libcudnn.so.9)", "cuDNN", "cuDNN 9");
   return loaded.get(reason);
 }
 

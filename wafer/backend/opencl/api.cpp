@@ -1,72 +1,48 @@
 #include "wafer/backend/opencl/api.h"
 
-#include <dlfcn.h>
-
 #include "wafer/base/error.h"
+#include "wafer/base/library.h"
 
 namespace wafer::opencl {
 
 namespace {
-struct Loader {
-  void* library;
-  std::string missing;  // a function that the library lacks
-
-  template <class Function>
-  void get(Function& function, const char* name) {
-    function = reinterpret_cast<Function>(::dlsym(library, name));
-    if (!function && missing.empty()) missing = name;
-  }
-};
-
-Api functions_of(Loader& loader) {
+Api functions_of(LibraryFunctions& library) {
   Api api{};
-  loader.get(api.get_platforms, "clGetPlatformIDs");
-  loader.get(api.get_platform_info, "clGetPlatformInfo");
-  loader.get(api.get_devices, "clGetDeviceIDs");
-  loader.get(api.get_device_info, "clGetDeviceInfo");
-  loader.get(api.create_context, "clCreateContext");
-  loader.get(api.create_queue, "clCreateCommandQueue");
-  loader.get(api.create_buffer, "clCreateBuffer");
-  loader.get(api.release_buffer, "clReleaseMemObject");
-  loader.get(api.read_buffer, "clEnqueueReadBuffer");
-  loader.get(api.write_buffer, "clEnqueueWriteBuffer");
-  loader.get(api.copy_buffer, "clEnqueueCopyBuffer");
-  loader.get(api.fill_buffer, "clEnqueueFillBuffer");
-  loader.get(api.create_program, "clCreateProgramWithSource");
-  loader.get(api.create_program_from_binary, "clCreateProgramWithBinary");
-  loader.get(api.build_program, "clBuildProgram");
-  loader.get(api.get_build_info, "clGetProgramBuildInfo");
-  loader.get(api.get_program_info, "clGetProgramInfo");
-  loader.get(api.release_program, "clReleaseProgram");
-  loader.get(api.create_kernel, "clCreateKernel");
-  loader.get(api.release_kernel, "clReleaseKernel");
-  loader.get(api.set_kernel_argument, "clSetKernelArg");
-  loader.get(api.enqueue_kernel, "clEnqueueNDRangeKernel");
-  loader.get(api.flush, "clFlush");
-  loader.get(api.finish, "clFinish");
-  loader.get(api.get_event_times, "clGetEventProfilingInfo");
-  loader.get(api.release_event, "clReleaseEvent");
+  library.get(api.get_platforms, "clGetPlatformIDs");
+  library.get(api.get_platform_info, "clGetPlatformInfo");
+  library.get(api.get_devices, "clGetDeviceIDs");
+  library.get(api.get_device_info, "clGetDeviceInfo");
+  library.get(api.create_context, "clCreateContext");
+  library.get(api.create_queue, "clCreateCommandQueue");
+  library.get(api.create_buffer, "clCreateBuffer");
+  library.get(api.release_buffer, "clReleaseMemObject");
+  library.get(api.read_buffer, "clEnqueueReadBuffer");
+  library.get(api.write_buffer, "clEnqueueWriteBuffer");
+  library.get(api.copy_buffer, "clEnqueueCopyBuffer");
+  library.get(api.fill_buffer, "clEnqueueFillBuffer");
+  library.get(api.create_program, "clCreateProgramWithSource");
+  library.get(api.create_program_from_binary, "clCreateProgramWithBinary");
+  library.get(api.build_program, "clBuildProgram");
+  library.get(api.get_build_info, "clGetProgramBuildInfo");
+  library.get(api.get_program_info, "clGetProgramInfo");
+  library.get(api.release_program, "clReleaseProgram");
+  library.get(api.create_kernel, "clCreateKernel");
+  library.get(api.release_kernel, "clReleaseKernel");
+  library.get(api.set_kernel_argument, "clSetKernelArg");
+  library.get(api.enqueue_kernel, "clEnqueueNDRangeKernel");
+  library.get(api.flush, "clFlush");
+  library.get(api.finish, "clFinish");
+  library.get(api.get_event_times, "clGetEventProfilingInfo");
+  library.get(api.release_event, "clReleaseEvent");
   return api;
 }
 }  // namespace
 
 const Api* load_api(std::string& reason) {
-  static std::string why;
-  static const Api* loaded = []() -> const Api* {
-    Loader loader{::dlopen("libOpenCL.so.1", RTLD_NOW | RTLD_LOCAL), ""};
-    if (!loader.library) {
-      why = "the OpenCL loader (libOpenCL.so.1) is not installed";
-      return nullptr;
-    }
-    static const Api api = functions_of(loader);
-    if (!loader.missing.empty()) {
-      why = "the OpenCL loader is older than OpenCL 1.2: it has no " + loader.missing;
-      return nullptr;
-    }
-    return &api;
-  }();
-  reason = why;
-  return loaded;
+  static const auto loaded = load_table<Api>({"libOpenCL.so.1"}, functions_of,
+                                             "the OpenCL loader (libOpenCL.so.1) is not installed",
+                                             "the OpenCL loader", "OpenCL 1.2");
+  return loaded.get(reason);
 }
 
 std::string status_text(cl_int status) {

@@ -359,13 +359,7 @@ class Convolution {
 
 // Values lie row by row: images, channels, then space.
 ConvolutionProblem::Value row_major(const Type& type) {
-  ConvolutionProblem::Value value{type.shape.sizes(), type.shape.sizes()};
-  int64_t distance = 1;
-  for (size_t d = value.sizes.size(); d-- > 0;) {
-    value.strides[d] = distance;
-    distance *= value.sizes[d];
-  }
-  return value;
+  return {type.shape.sizes(), row_major_strides(type.shape.sizes())};
 }
 
 // A step in which the vendor's library computes one of x, weight and y, or nothing.
