@@ -176,7 +176,7 @@ bool is_matmul_faster(const MatmulProblem& p) {
   bool stays = p.b_values != nullptr || p.b_lasts;
   if (stays && e.batch == 1 && e.m <= 1024 && e.n >= 8) return true;
   if (p.transpose_a) return e.m >= 192 && e.n >= 96 && e.k >= 512;
-  bool deep = e.k >= 1024 && e.m >= 512 && e.n >= 96;
+  bool deep = e.k >= 512 && e.m >= 512 && e.n >= 96;
   bool wide_b = !p.transpose_b && e.n >= 2048 && e.k >= 256 && e.m >= 48;
   return deep || wide_b;
 }

@@ -83,6 +83,22 @@ void pack_rows(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64
     }
     first = whole;
   }
+  if (a_column == 1) {
+    // In squares of whole vectors, the last rows first: those that they bring too many are written
+    // over likewise.
+    constexpr int64_t height = (tile_rows + lanes - 1) / lanes * lanes;
+    int64_t squares = depth / lanes * lanes;
+    for (; rows - first >= height; first += tile_rows) {
+      const float* from = a + first * a_row;
+      float* at = to + first / tile_rows * rows_panel(depth);
+      for (int64_t p = 0; p < squares; p += lanes) {
+        for (int64_t i = height - lanes; i >= 0; i -= lanes) {
+          transpose_block<VFloat>(from + i * a_row + p, a_row, at + p * tile_rows + i, tile_rows);
+        }
+      }
+      pack_slowly(tile_rows, tile_rows, squares, depth, from, a_row, a_column, at);
+    }
+  }
   for (; first < rows; first += tile_rows) {
     pack_slowly(least(tile_rows, rows - first), tile_rows, 0, depth, a + first * a_row, a_row,
                 a_column, to + first / tile_rows * rows_panel(depth));
@@ -109,9 +125,19 @@ void finish_row(const GemmArgs& g, int64_t row, int64_t column, int64_t columns)
   }
 }
 
-// `rows` rows of a panel's columns, x being their rows of a: no more than a tile.
-void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, const float* x, int64_t x_row,
-                   int64_t x_step, const float* w, int64_t row, int64_t column) {
+// The tile of rows that begins at row i.
+RowByRow tile_at(const RowByRow& a, int64_t i, int64_t) {
+  return a.from(i);
+}
+PackedRows tile_at(const PackedRows& a, int64_t i, int64_t depth) {
+  return {a.x + i / tile_rows * rows_panel(depth)};
+}
+
+// `rows` rows of a panel's columns, no more than a tile: a has their rows.
+template <class A>
+void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, A a, const float* packed_b,
+                   int64_t row, int64_t column) {
+  PackedColumns b{packed_b};
   int64_t at = row * g.c_row + column;
   if (column + tile_columns <= g.n) {
     for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(g.c + at + i * g.c_row);
@@ -120,15 +146,14 @@ void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, const float*
       const float* next = g.finish.residual + at + tile_columns;
       for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(next + i * g.c_row);
     }
-    multiply_rows<2>(rows, d.depth, x, x_row, x_step, w, tile_columns, g.c + at, g.c_row,
-                     d.accumulate);
+    multiply_rows<2>(rows, d.depth, a, b, g.c + at, g.c_row, d.accumulate);
     if (!d.last || g.finish.empty()) return;
     for (int64_t i = 0; i < rows; ++i) finish_row(g, row + i, column, tile_columns);
     return;
   }
   // Columns that reach beyond c: by way of whole ones.
   alignas(64) float tile[tile_rows * tile_columns];
-  multiply_rows<2>(rows, d.depth, x, x_row, x_step, w, tile_columns, tile, tile_columns, false);
+  multiply_rows<2>(rows, d.depth, a, b, tile, tile_columns, false);
   for (int64_t i = 0; i < rows; ++i, at += g.c_row) {
     for (int64_t j = 0; column + j < g.n; ++j) {
       float value = tile[i * tile_columns + j];
@@ -140,40 +165,80 @@ void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, const float*
 
 // Too few rows to keep the multipliers busy with one panel: several at a time, as long as there are
 // so many. Gives the columns that are done.
-template <int rows, int panels>
-int64_t multiply_panels(const GemmArgs& g, const Depth& d, const float* x, int64_t x_row,
-                        int64_t x_step, const float* packed_b, int64_t row, int64_t n0,
-                        int64_t columns) {
+template <int rows, int panels, class A>
+int64_t multiply_panels(const GemmArgs& g, const Depth& d, A a, const float* packed_b, int64_t row,
+                        int64_t n0, int64_t columns) {
   constexpr int64_t width = panels * tile_columns;
   int64_t j = 0;
   for (; j + width <= columns && n0 + j + width <= g.n; j += width) {
-    multiply<rows, 2 * panels>(d.depth, x, x_row, x_step, packed_b + j * d.depth, tile_columns,
-                               g.c + row * g.c_row + n0 + j, g.c_row, d.accumulate,
-                               tile_columns * d.depth);
+    PackedColumns b{packed_b + j * d.depth, tile_columns * d.depth};
+    multiply<rows, 2 * panels>(d.depth, a, b, g.c + row * g.c_row + n0 + j, g.c_row, d.accumulate);
     if (!d.last || g.finish.empty()) continue;
     for (int64_t i = 0; i < rows; ++i) finish_row(g, row + i, n0 + j, width);
   }
   return j;
 }
 
-// Columns [n0, n0 + columns) of a block of rows. a: its first element; packed_b: its columns'.
-void multiply_block(const GemmArgs& g, const Depth& d, const float* a, int64_t m0, int64_t rows,
-                    const float* packed_b, int64_t n0, int64_t columns, float* packed_a) {
-  // Rows that lie one after the other are read where they are.
-  bool direct = g.a_column == 1;
-  if (!direct) pack_rows(rows, d.depth, a, g.a_row, g.a_column, packed_a);
-  int64_t x_row = direct ? g.a_row : 1, x_step = direct ? 1 : tile_rows, j = 0;
-  const float* first = direct ? a : packed_a;
-  if (rows == 1) j = multiply_panels<1, 4>(g, d, first, x_row, x_step, packed_b, m0, n0, columns);
-  if (rows == 2) j = multiply_panels<2, 2>(g, d, first, x_row, x_step, packed_b, m0, n0, columns);
-  if (rows == 3) j = multiply_panels<3, 2>(g, d, first, x_row, x_step, packed_b, m0, n0, columns);
-  for (; j < columns; j += tile_columns) {
-    for (int64_t i = 0; i < rows; i += tile_rows) {
-      const float* x = direct ? a + i * g.a_row : packed_a + i / tile_rows * rows_panel(d.depth);
-      multiply_tile(g, d, least(tile_rows, rows - i), x, x_row, x_step, packed_b + j * d.depth,
-                    m0 + i, n0 + j);
+// Lines of memory that are brought into the second-level cache, a part at a time.
+class Ahead {
+ public:
+  Ahead() = default;
+  // `count` lines of `width` floats, `stride` apart, in so many parts.
+  Ahead(const float* lines, int64_t count, int64_t width, int64_t stride, int64_t parts)
+      : at_(lines), left_(count), width_(width), stride_(stride) {
+    each_ = (count * ((width + cache_line - 1) / cache_line) + parts - 1) / parts;
+  }
+  void fetch() {
+    for (int64_t i = 0; i < each_ && left_ > 0; ++i) {
+      __builtin_prefetch(at_ + place_, 0, 1);
+      place_ += cache_line;
+      if (place_ < width_) continue;
+      place_ = 0;
+      at_ += stride_;
+      --left_;
     }
   }
+
+ private:
+  static constexpr int64_t cache_line = 16;  // floats
+  const float* at_ = nullptr;
+  int64_t left_ = 0, width_ = 0, stride_ = 0, each_ = 0, place_ = 0;
+};
+
+// Columns [n0, n0 + columns) of a block of rows.
+template <class A>
+void multiply_columns(const GemmArgs& g, const Depth& d, A a, int64_t m0, int64_t rows,
+                      const float* packed_b, int64_t n0, int64_t columns, Ahead ahead) {
+  int64_t j = 0;
+  if (rows == 1) j = multiply_panels<1, 4>(g, d, a, packed_b, m0, n0, columns);
+  if (rows == 2) j = multiply_panels<2, 2>(g, d, a, packed_b, m0, n0, columns);
+  if (rows == 3) j = multiply_panels<3, 2>(g, d, a, packed_b, m0, n0, columns);
+  for (; j < columns; j += tile_columns) {
+    for (int64_t i = 0; i < rows; i += tile_rows) {
+      ahead.fetch();
+      multiply_tile(g, d, least(tile_rows, rows - i), tile_at(a, i, d.depth),
+                    packed_b + j * d.depth, m0 + i, n0 + j);
+    }
+  }
+}
+
+// The same with a: its first element; packed_b: its columns'. Few rows that lie one after the
+// other, or of few columns' use, are read where they are. The rows up to last_row are next.
+void multiply_block(const GemmArgs& g, const Depth& d, const float* a, int64_t m0, int64_t last_row,
+                    const float* packed_b, int64_t n0, int64_t columns, float* packed_a) {
+  int64_t rows = least(gemm_block_rows, last_row - m0);
+  int64_t next_rows = least(gemm_block_rows, last_row - m0 - rows);
+  bool few = rows < 2 * tile_rows || columns < 6 * tile_columns;
+  if (g.a_column == 1 && few) {
+    multiply_columns(g, d, RowByRow{a, g.a_row}, m0, rows, packed_b, n0, columns, {});
+    return;
+  }
+  pack_rows(rows, d.depth, a, g.a_row, g.a_column, packed_a);
+  const float* next = a + rows * g.a_row;
+  int64_t tiles = (rows / tile_rows + 1) * (columns / tile_columns + 1);
+  Ahead ahead = g.a_column == 1 ? Ahead(next, next_rows, d.depth, g.a_row, tiles)
+                                : Ahead(next, d.depth, next_rows, g.a_column, tiles);
+  multiply_columns(g, d, PackedRows{packed_a}, m0, rows, packed_b, n0, columns, ahead);
 }
 }  // namespace
 
@@ -186,8 +251,8 @@ void gemm_block(const GemmArgs& g, float* workspace) {
       pack_columns(columns, d.depth, g.b + k0 * g.b_row + n0 * g.b_column, g.b_row, g.b_column,
                    packed_b);
       for (int64_t m0 = 0; m0 < g.m; m0 += gemm_block_rows) {
-        multiply_block(g, d, g.a + m0 * g.a_row + k0 * g.a_column, m0,
-                       least(gemm_block_rows, g.m - m0), packed_b, n0, columns, packed_a);
+        multiply_block(g, d, g.a + m0 * g.a_row + k0 * g.a_column, m0, g.m, packed_b, n0, columns,
+                       packed_a);
       }
     }
   }
@@ -205,15 +270,17 @@ void gemm_pack(const GemmArgs& g, float* packed, int64_t begin, int64_t end) {
 
 void gemm_packed(const GemmArgs& g, const float* packed, int64_t first_row, int64_t last_row,
                  int64_t first_panel, int64_t last_panel, float* workspace) {
+  // Each block of columns packs a anew: beside that, it costs little that b's panels come from the
+  // third-level cache, in order.
+  constexpr int64_t block = 2 * gemm_block_columns;
   int64_t width = gemm_packed_floats(g.n, 1), end = least(last_panel * gemm_panel, g.n);
-  for (int64_t n0 = first_panel * gemm_panel; n0 < end; n0 += gemm_block_columns) {
-    int64_t columns = least(gemm_block_columns, end - n0);
+  for (int64_t n0 = first_panel * gemm_panel; n0 < end; n0 += block) {
+    int64_t columns = least(block, end - n0);
     for (int64_t k0 = 0; k0 < g.k; k0 += gemm_block_depth) {
       Depth d(g, k0);
       for (int64_t m0 = first_row; m0 < last_row; m0 += gemm_block_rows) {
-        multiply_block(g, d, g.a + m0 * g.a_row + k0 * g.a_column, m0,
-                       least(gemm_block_rows, last_row - m0), packed + k0 * width + n0 * d.depth,
-                       n0, columns, workspace);
+        multiply_block(g, d, g.a + m0 * g.a_row + k0 * g.a_column, m0, last_row,
+                       packed + k0 * width + n0 * d.depth, n0, columns, workspace);
       }
     }
   }

@@ -220,8 +220,8 @@ void winograd_tiles(const WinogradGeometry& g, const float* x, const float* tran
             // The columns that come next, while these are multiplied.
             fetch_part(columns + g.channels * tile_columns, g.channels * tile_columns,
                        i / tile_rows, rows / tile_rows);
-            multiply<tile_rows, 2>(g.channels, values + point * x_stride + i * g.channels,
-                                   g.channels, 1, columns, tile_columns,
+            RowByRow x_rows{values + point * x_stride + i * g.channels, g.channels};
+            multiply<tile_rows, 2>(g.channels, x_rows, PackedColumns{columns},
                                    results + point * y_stride + i * winograd_panel + j,
                                    winograd_panel, false);
           }
@@ -245,15 +245,16 @@ void winograd_products(const WinogradGeometry& g, const float* x, const float* y
   int64_t x_stride = winograd_stride(rows * g.channels);
   int64_t y_stride = winograd_stride(rows * g.outputs);
   for (int64_t point = begin; point < end; ++point) {
-    const float *x_at = x + point * x_stride, *y_at = y + point * y_stride;
+    StepByStep x_columns{x + point * x_stride, g.channels};
+    const float* y_at = y + point * y_stride;
     float* to = sums + point * winograd_stride(g.channels * g.outputs);
     int64_t j = 0;
     for (; j + tile_columns <= g.outputs; j += tile_columns) {
-      multiply_rows<2>(g.channels, tiles, x_at, 1, g.channels, y_at + j, g.outputs, to + j,
+      multiply_rows<2>(g.channels, tiles, x_columns, Columns{y_at + j, g.outputs}, to + j,
                        g.outputs, accumulate);
     }
     for (; j < g.outputs; j += lanes) {
-      multiply_rows<1>(g.channels, tiles, x_at, 1, g.channels, y_at + j, g.outputs, to + j,
+      multiply_rows<1>(g.channels, tiles, x_columns, Columns{y_at + j, g.outputs}, to + j,
                        g.outputs, accumulate);
     }
   }
