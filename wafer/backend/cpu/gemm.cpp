@@ -1,22 +1,26 @@
 #include "wafer/backend/cpu/gemm.h"
 
-#include <algorithm>
-
 #include "wafer/base/threads.h"
 
 namespace wafer::cpu {
 
 Gemm::Gemm(int64_t m, int64_t n, int64_t k, int parts)
     : n_(n), k_(k), panels_((n + gemm_panel - 1) / gemm_panel) {
+  constexpr int64_t packed_at_a_time = 1 << 18;  // floats; a megabyte
+  int64_t blocks =
+      packed_at_a_time / (gemm_panel * std::max<int64_t>(panels_, 1)) / gemm_block_depth;
+  depth_ = std::max<int64_t>(blocks, 1) * gemm_block_depth;
   bool small = m * n * k < (int64_t{1} << 18);
   if (small) return;
-  // As many parts as there are threads, along m where that is possible, since each part reads the
-  // whole of a's rows and b's columns; but not so few rows that b takes more time than they do.
+  // As many parts as there are threads, as square as they can be, since each reads the whole of a's
+  // rows and b's columns; but not so few rows that packing b takes more time than they do.
   constexpr int64_t least_rows = 48;
   auto most_rows = static_cast<int>(std::clamp<int64_t>(m / least_rows, 1, parts));
-  for (int rows = most_rows; rows > 0; --rows) {
+  auto lines = [&](int rows, int columns) { return m / rows + n / columns; };
+  for (int rows = 1; rows <= most_rows; ++rows) {
     auto columns = static_cast<int>(std::clamp<int64_t>(parts / rows, 1, panels_));
-    if (rows * columns <= rows_ * columns_) continue;
+    int more = rows * columns - rows_ * columns_;
+    if (more < 0 || (more == 0 && lines(rows, columns) >= lines(rows_, columns_))) continue;
     rows_ = rows;
     columns_ = columns;
   }
@@ -24,7 +28,7 @@ Gemm::Gemm(int64_t m, int64_t n, int64_t k, int parts)
 
 void Gemm::pack(const GemmArgs& args, float* packed) const {
   // Panels that are worth a thread of their own.
-  int64_t grain = (1 << 15) / std::max<int64_t>(k_ * gemm_panel, 1) + 1;
+  int64_t grain = (1 << 15) / std::max<int64_t>(args.k * gemm_panel, 1) + 1;
   parallel_for(panels_, grain,
                [&](int64_t begin, int64_t end) { gemm_pack_kernel()(args, packed, begin, end); });
 }
@@ -41,6 +45,19 @@ void Gemm::run(const GemmArgs& args, const float* packed, float* workspace) cons
                            workspace + part * gemm_rows_workspace);
     }
   });
+}
+
+void Gemm::run_packing(const GemmArgs& args, float* packing, float* workspace) const {
+  for (int64_t k0 = 0; k0 < args.k; k0 += depth_) {
+    GemmArgs part = args;
+    part.k = std::min(depth_, args.k - k0);
+    part.a += k0 * args.a_column;
+    part.b += k0 * args.b_row;
+    part.accumulate = args.accumulate || k0 > 0;
+    if (k0 + depth_ < args.k) part.finish = {};
+    pack(part, packing);
+    run(part, packing, workspace);
+  }
 }
 
 }  // namespace wafer::cpu

@@ -76,7 +76,7 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
                            }};
   }
   bool packs = !over_batch && !known_b && !lasting_b;
-  size_t packed_at = packs ? floats(gemm.packed_floats()) : 0;
+  size_t packing_at = packs ? floats(gemm.packing_floats()) : 0;
   context.scratch_bytes = scratch.total();
   context.kernel = str("own:", name(isa()));
   return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
@@ -108,11 +108,14 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
     } else {
       for (int64_t i = 0; i < e.batch; ++i) {
         GemmArgs g = finished(i);
-        if (packs) gemm.pack(g, at(packed_at));
-        const float* b_packed = known_b     ? static_cast<const float*>(packed->data())
-                                : lasting_b ? reinterpret_cast<const float*>(args.prepared)
-                                            : at(packed_at);
-        gemm.run(g, b_packed, at(work_at));
+        if (packs) {
+          gemm.run_packing(g, at(packing_at), at(work_at));
+        } else {
+          gemm.run(g,
+                   known_b ? static_cast<const float*>(packed->data())
+                           : reinterpret_cast<const float*>(args.prepared),
+                   at(work_at));
+        }
       }
     }
     if (!convert) return;

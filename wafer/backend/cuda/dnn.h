@@ -38,7 +38,7 @@ struct DnnRefusal {
 
 // How the library calls the type of an attribute's elements.
 template <class T>
-inline constexpr cudnnBackendAttributeType_t attribute_type;  // of no other type
+inline constexpr auto attribute_type = nullptr;  // of no other type
 template <>
 inline constexpr auto attribute_type<int64_t> = CUDNN_TYPE_INT64;
 template <>
