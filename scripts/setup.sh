@@ -2,8 +2,8 @@
 # Installs what the build needs: system packages where they are missing, oneDNN 3.2 from its wheels,
 # the format of ONNX and its test data from the wheel of that package, and, for a test, ONNX Runtime
 # in an environment of Python. A second call finds everything in place and returns at once.
-# Usage: scripts/setup.sh [--fuzz]; with --fuzz also the compiler of the fuzzers, clang 14 with its
-# runtime.
+# Usage: scripts/setup.sh [--sanitizers]; with --sanitizers also the compiler of the build with
+# AddressSanitizer and of the fuzzers, clang 14 with its runtimes.
 # WAFER_DEPENDENCIES: where downloaded dependencies are kept; default: build/dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ packages=(g++ cmake ninja-build ccache clang-format git pkg-config python3 pytho
   libjpeg-dev libpng-dev zlib1g-dev libkissfft-dev libprotobuf-dev protobuf-compiler
   libre2-dev
   ocl-icd-opencl-dev pocl-opencl-icd)
-[ "${1:-}" = --fuzz ] && packages+=(clang-14 libclang-rt-14-dev)
+[ "${1:-}" = --sanitizers ] && packages+=(clang-14 libclang-rt-14-dev libomp-14-dev)
 if command -v dpkg-query >/dev/null; then
   missing=()
   for package in "${packages[@]}"; do

@@ -18,13 +18,13 @@ lint=0
 ./scripts/build.sh release
 run_tests release -LE long
 if [ "$sanitizers" = 1 ]; then
+  ./scripts/setup.sh --sanitizers
   ./scripts/build.sh asan-ubsan
   export ASAN_OPTIONS="detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1"
   export LSAN_OPTIONS="suppressions=$PWD/scripts/lsan.supp:print_suppressions=0"
   export UBSAN_OPTIONS="print_stacktrace=1"
   run_tests asan-ubsan -L fast
   # The same inputs in each run, so that a change is judged by what it changed.
-  ./scripts/setup.sh --fuzz
   ./scripts/fuzz.sh --seed 1 60 || failed=$((failed + 1))
 fi
 echo "test: $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"

@@ -180,7 +180,7 @@ TEST(Loader, ErrorsOfTheThreadsAreRethrown) {
   expect_user_error([&] { loader.next(); }, {"image 13", "gone"});
 }
 
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__OPTIMIZE__) && !defined(WAFER_SANITIZE)
 TEST(Loader, ConversionIsFast) {
   Splits shapes =
       load("shapes", {}, {.train_size = 3200, .test_size = 10}).split({.validation = 0});
