@@ -4,11 +4,21 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset="${1:-release}"
-./scripts/setup.sh
-cmake --preset "$preset" >"build/configure-$preset.log" 2>&1 ||
-  {
-    cat "build/configure-$preset.log" >&2
-    echo "build: cmake failed; its full text is above" >&2
-    exit 1
-  }
+case "$preset" in
+  asan-ubsan | fuzz) ./scripts/setup.sh --sanitizers ;;
+  *) ./scripts/setup.sh ;;
+esac
+log="build/configure-$preset.log"
+configure() {
+  cmake --preset "$preset" >"$log" 2>&1 ||
+    {
+      cat "$log" >&2
+      echo "build: cmake failed; its full text is above" >&2
+      exit 1
+    }
+}
+configure
+# A folder that another compiler was chosen for is configured without the preset's other variables
+# the first time.
+if grep -q 'may have to reset some variables' "$log"; then configure; fi
 cmake --build --preset "$preset" -j "${WAFER_BUILD_JOBS:-$(nproc)}"

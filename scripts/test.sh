@@ -18,7 +18,6 @@ lint=0
 ./scripts/build.sh release
 run_tests release -LE long
 if [ "$sanitizers" = 1 ]; then
-  ./scripts/setup.sh --sanitizers
   ./scripts/build.sh asan-ubsan
   export ASAN_OPTIONS="detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1"
   export LSAN_OPTIONS="suppressions=$PWD/scripts/lsan.supp:print_suppressions=0"

@@ -1,6 +1,5 @@
 #include "wafer/data/loader.h"
 
-#include <chrono>
 #include <numeric>
 #include <set>
 
@@ -179,25 +178,6 @@ TEST(Loader, ErrorsOfTheThreadsAreRethrown) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(loader.next().has_value());
   expect_user_error([&] { loader.next(); }, {"image 13", "gone"});
 }
-
-#if defined(__OPTIMIZE__) && !defined(WAFER_SANITIZE)
-TEST(Loader, ConversionIsFast) {
-  Splits shapes =
-      load("shapes", {}, {.train_size = 3200, .test_size = 10}).split({.validation = 0});
-  Loader loader(shapes.train, {.batch_size = 64, .shuffle = true});
-  double best = 1;  // the best of many, as other processes run beside this one
-  for (int64_t epoch = 0; epoch < 20; ++epoch) {
-    auto begin = std::chrono::steady_clock::now();
-    loader.start_epoch(epoch);
-    while (loader.next()) {
-    }
-    double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    best = std::min(best, seconds / 50);
-  }
-  EXPECT_LT(best * 1e3, 0.6) << "ms a batch of 64x3x32x32; 0.1 on an idle machine";
-}
-#endif
 
 }  // namespace
 }  // namespace wafer::data

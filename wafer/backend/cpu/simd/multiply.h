@@ -33,8 +33,8 @@ constexpr int steps_together = 4;
 #endif
 }
 
-// Addresses `stride` apart, each in a register of its own. Left to itself the compiler makes up
-// more of them than there are registers.
+// Addresses `stride` apart, each in a register of its own: for several steps the compiler, left to
+// itself, makes up more of them than there are registers.
 template <int count>
 struct Addresses {
   const float* at[count];
@@ -44,7 +44,7 @@ struct Addresses {
 #pragma GCC unroll 12
     for (int i = 1; i < count; ++i) {
       at[i] = at[i - 1] + stride;
-      asm("" : "+r"(at[i]));
+      if constexpr (steps_together > 1) asm("" : "+r"(at[i]));
     }
   }
 };
