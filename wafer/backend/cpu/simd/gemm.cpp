@@ -1,5 +1,6 @@
 #include "wafer/backend/cpu/simd/gemm.h"
 
+#include "wafer/backend/cpu/simd/ahead.h"
 #include "wafer/backend/cpu/simd/multiply.h"
 #include "wafer/backend/cpu/simd/transpose_block.h"
 
@@ -130,7 +131,7 @@ RowByRow tile_at(const RowByRow& a, int64_t i, int64_t) {
   return a.from(i);
 }
 PackedRows tile_at(const PackedRows& a, int64_t i, int64_t depth) {
-  return {a.x + i / tile_rows * rows_panel(depth)};
+  return {a.first + i / tile_rows * rows_panel(depth)};
 }
 
 // `rows` rows of a panel's columns, no more than a tile: a has their rows.
@@ -179,43 +180,20 @@ int64_t multiply_panels(const GemmArgs& g, const Depth& d, A a, const float* pac
   return j;
 }
 
-// Lines of memory that are brought into the second-level cache, a part at a time.
-class Ahead {
- public:
-  Ahead() = default;
-  // `count` lines of `width` floats, `stride` apart, in so many parts.
-  Ahead(const float* lines, int64_t count, int64_t width, int64_t stride, int64_t parts)
-      : at_(lines), left_(count), width_(width), stride_(stride) {
-    each_ = (count * ((width + cache_line - 1) / cache_line) + parts - 1) / parts;
-  }
-  void fetch() {
-    for (int64_t i = 0; i < each_ && left_ > 0; ++i) {
-      __builtin_prefetch(at_ + place_, 0, 1);
-      place_ += cache_line;
-      if (place_ < width_) continue;
-      place_ = 0;
-      at_ += stride_;
-      --left_;
-    }
-  }
-
- private:
-  static constexpr int64_t cache_line = 16;  // floats
-  const float* at_ = nullptr;
-  int64_t left_ = 0, width_ = 0, stride_ = 0, each_ = 0, place_ = 0;
-};
+// The rows that come next: a block of them finds room in the second-level cache.
+using NextRows = Ahead<CacheLevel::second>;
 
 // Columns [n0, n0 + columns) of a block of rows.
 template <class A>
 void multiply_columns(const GemmArgs& g, const Depth& d, A a, int64_t m0, int64_t rows,
-                      const float* packed_b, int64_t n0, int64_t columns, Ahead ahead) {
+                      const float* packed_b, int64_t n0, int64_t columns, NextRows next) {
   int64_t j = 0;
   if (rows == 1) j = multiply_panels<1, 4>(g, d, a, packed_b, m0, n0, columns);
   if (rows == 2) j = multiply_panels<2, 2>(g, d, a, packed_b, m0, n0, columns);
   if (rows == 3) j = multiply_panels<3, 2>(g, d, a, packed_b, m0, n0, columns);
   for (; j < columns; j += tile_columns) {
     for (int64_t i = 0; i < rows; i += tile_rows) {
-      ahead.fetch();
+      next.fetch();
       multiply_tile(g, d, least(tile_rows, rows - i), tile_at(a, i, d.depth),
                     packed_b + j * d.depth, m0 + i, n0 + j);
     }
@@ -234,11 +212,11 @@ void multiply_block(const GemmArgs& g, const Depth& d, const float* a, int64_t m
     return;
   }
   pack_rows(rows, d.depth, a, g.a_row, g.a_column, packed_a);
-  const float* next = a + rows * g.a_row;
+  const float* from = a + rows * g.a_row;
   int64_t tiles = (rows / tile_rows + 1) * (columns / tile_columns + 1);
-  Ahead ahead = g.a_column == 1 ? Ahead(next, next_rows, d.depth, g.a_row, tiles)
-                                : Ahead(next, d.depth, next_rows, g.a_column, tiles);
-  multiply_columns(g, d, PackedRows{packed_a}, m0, rows, packed_b, n0, columns, ahead);
+  NextRows next = g.a_column == 1 ? NextRows(from, next_rows, d.depth, g.a_row, tiles)
+                                  : NextRows(from, d.depth, next_rows, g.a_column, tiles);
+  multiply_columns(g, d, PackedRows{packed_a}, m0, rows, packed_b, n0, columns, next);
 }
 }  // namespace
 

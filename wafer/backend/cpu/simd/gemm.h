@@ -23,9 +23,8 @@ struct GemmArgs {
 
 // Blocks by the scheme of Goto and van de Geijn, "Anatomy of high-performance matrix
 // multiplication" (2008): panels of b are packed so that the micro-kernel reads them in order, and
-// those of a where it is given by columns. A packed block of b stays in the second-level cache, a
-// panel of it in the first. Few enough rows of a that their lines, when a page apart, find room in
-// the cache's sets.
+// those of a, unless few of its rows lie in order. A packed block of b stays in the second-level
+// cache, a panel of it in the first.
 constexpr int64_t gemm_block_rows = 96, gemm_block_columns = 512, gemm_block_depth = 256;
 // Columns of a panel of every instruction set divide this.
 constexpr int64_t gemm_panel = 32;

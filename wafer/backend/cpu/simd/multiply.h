@@ -49,75 +49,63 @@ struct Addresses {
   }
 };
 
-// The first operand of a tile, [rows, depth], and how it lies in memory: row by row, `stride`
-// apart,
+// How an operand of a tile lies in memory: x [rows, depth] or w [depth, vectors * lanes], whose
+// elements of one step of the depth are counted from 0. Row by row, `stride` apart,
 struct RowByRow {
-  const float* x;
+  const float* first;
   int64_t stride;
 
-  template <int rows, int steps>
-  struct Round : Addresses<rows> {
-    [[gnu::always_inline]] explicit Round(const RowByRow& r) : Addresses<rows>(r.x, r.stride) {}
-    float operator()(int row, int step) const { return this->at[row][step]; }
+  // Addresses of `count` elements of a step in each of `steps` steps.
+  template <int count, int steps>
+  struct Round : Addresses<count> {
+    [[gnu::always_inline]] explicit Round(const RowByRow& r)
+        : Addresses<count>(r.first, r.stride) {}
+    const float* operator()(int row, int step) const { return this->at[row] + step; }
   };
-  void advance(int64_t steps) { x += steps; }
-  RowByRow from(int64_t row) const { return {x + row * stride, stride}; }
+  void advance(int64_t steps) { first += steps; }
+  RowByRow from(int64_t row) const { return {first + row * stride, stride}; }
 };
 // step by step, `stride` apart,
 struct StepByStep {
-  const float* x;
+  const float* first;
   int64_t stride;
 
-  template <int rows, int steps>
+  template <int count, int steps>
   struct Round : Addresses<steps> {
-    [[gnu::always_inline]] explicit Round(const StepByStep& s) : Addresses<steps>(s.x, s.stride) {}
-    float operator()(int row, int step) const { return this->at[step][row]; }
+    [[gnu::always_inline]] explicit Round(const StepByStep& s)
+        : Addresses<steps>(s.first, s.stride) {}
+    const float* operator()(int element, int step) const { return this->at[step] + element; }
   };
-  void advance(int64_t steps) { x += steps * stride; }
-  StepByStep from(int64_t row) const { return {x + row, stride}; }
+  void advance(int64_t steps) { first += steps * stride; }
+  StepByStep from(int64_t element) const { return {first + element, stride}; }
 };
-// or so with tile_rows to a step.
+// packed with tile_rows to a step,
 struct PackedRows {
-  const float* x;
+  const float* first;
 
-  template <int rows, int steps>
+  template <int count, int steps>
   struct Round {
-    const float* x;
-    explicit Round(const PackedRows& p) : x(p.x) {}
-    float operator()(int row, int step) const { return x[step * tile_rows + row]; }
+    const float* first;
+    explicit Round(const PackedRows& p) : first(p.first) {}
+    const float* operator()(int row, int step) const { return first + step * tile_rows + row; }
   };
-  void advance(int64_t steps) { x += steps * tile_rows; }
-  PackedRows from(int64_t row) const { return {x + row}; }
+  void advance(int64_t steps) { first += steps * tile_rows; }
+  PackedRows from(int64_t row) const { return {first + row}; }
 };
-
-// The second operand, [depth, vectors * lanes], likewise: steps `stride` apart,
-struct Columns {
-  const float* w;
-  int64_t stride;
-
-  template <int vectors, int steps>
-  struct Round : Addresses<steps> {
-    [[gnu::always_inline]] explicit Round(const Columns& c) : Addresses<steps>(c.w, c.stride) {}
-    VFloat operator()(int vector, int step) const {
-      return load<VFloat>(this->at[step] + vector * lanes);
-    }
-  };
-  void advance(int64_t steps) { w += steps * stride; }
-};
-// or packed in panels of tile_columns, `panel` apart.
+// or in panels of tile_columns, `panel` apart.
 struct PackedColumns {
-  const float* w;
+  const float* first;
   int64_t panel = 0;
 
-  template <int vectors, int steps>
-  struct Round : Addresses<(vectors + 1) / 2> {
+  template <int count, int steps>
+  struct Round : Addresses<(count + tile_columns - 1) / tile_columns> {
     [[gnu::always_inline]] explicit Round(const PackedColumns& c)
-        : Addresses<(vectors + 1) / 2>(c.w, c.panel) {}
-    VFloat operator()(int vector, int step) const {
-      return load<VFloat>(this->at[vector / 2] + step * tile_columns + vector % 2 * lanes);
+        : Addresses<(count + tile_columns - 1) / tile_columns>(c.first, c.panel) {}
+    const float* operator()(int column, int step) const {
+      return this->at[column / tile_columns] + step * tile_columns + column % tile_columns;
     }
   };
-  void advance(int64_t steps) { w += steps * tile_columns; }
+  void advance(int64_t steps) { first += steps * tile_columns; }
 };
 
 // c [rows, vectors * lanes] = (accumulate ? c : 0) + x w over `depth`.
@@ -132,15 +120,15 @@ template <int rows, int vectors, class X, class W>
   }
   auto round = [&]<int steps>() __attribute__((always_inline)) {
     typename X::template Round<rows, steps> factors(x);
-    typename W::template Round<vectors, steps> lines(w);
+    typename W::template Round<vectors * lanes, steps> lines(w);
 #pragma GCC unroll 4
     for (int step = 0; step < steps; ++step) {
       VFloat line[vectors];
 #pragma GCC unroll 8
-      for (int j = 0; j < vectors; ++j) line[j] = lines(j, step);
+      for (int j = 0; j < vectors; ++j) line[j] = load<VFloat>(lines(j * lanes, step));
 #pragma GCC unroll 12
       for (int i = 0; i < rows; ++i) {
-        VFloat factor = splat(factors(i, step));
+        VFloat factor = splat(*factors(i, step));
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; ++j) multiply_add(sum[i][j], factor, line[j]);
       }

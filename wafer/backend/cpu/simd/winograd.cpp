@@ -1,5 +1,6 @@
 #include "wafer/backend/cpu/simd/winograd.h"
 
+#include "wafer/backend/cpu/simd/ahead.h"
 #include "wafer/backend/cpu/simd/multiply.h"
 
 namespace wafer::cpu::WAFER_ISA {
@@ -132,14 +133,6 @@ template <int size, class Transform>
   }
 }
 
-// Asks for one of `parts` parts of `count` values to be brought near.
-[[gnu::always_inline]] inline void fetch_part(const float* values, int64_t count, int64_t part,
-                                              int64_t parts) {
-  constexpr int64_t line = 16;
-  int64_t end = count * (part + 1) / parts;
-  for (int64_t i = count * part / parts; i < end; i += line) __builtin_prefetch(values + i);
-}
-
 // Values [point][block][panel] of one panel to y.
 void finish_tiles(const WinogradGeometry& g, const float* values, int64_t point_stride,
                   const Finish& f, float* y, int64_t begin, int64_t end, int64_t panel) {
@@ -216,10 +209,10 @@ void winograd_tiles(const WinogradGeometry& g, const float* x, const float* tran
         int64_t rows = (last - first + tile_rows - 1) / tile_rows * tile_rows;
         for (int64_t j = 0; j < winograd_panel; j += tile_columns) {
           const float* columns = weight + point * w_stride + j * g.channels;
+          int64_t count = g.channels * tile_columns;
+          Ahead<CacheLevel::first> next_columns(columns + count, 1, count, 0, rows / tile_rows);
           for (int64_t i = 0; i < rows; i += tile_rows) {
-            // The columns that come next, while these are multiplied.
-            fetch_part(columns + g.channels * tile_columns, g.channels * tile_columns,
-                       i / tile_rows, rows / tile_rows);
+            next_columns.fetch();
             RowByRow x_rows{values + point * x_stride + i * g.channels, g.channels};
             multiply<tile_rows, 2>(g.channels, x_rows, PackedColumns{columns},
                                    results + point * y_stride + i * winograd_panel + j,
@@ -250,11 +243,11 @@ void winograd_products(const WinogradGeometry& g, const float* x, const float* y
     float* to = sums + point * winograd_stride(g.channels * g.outputs);
     int64_t j = 0;
     for (; j + tile_columns <= g.outputs; j += tile_columns) {
-      multiply_rows<2>(g.channels, tiles, x_columns, Columns{y_at + j, g.outputs}, to + j,
+      multiply_rows<2>(g.channels, tiles, x_columns, StepByStep{y_at + j, g.outputs}, to + j,
                        g.outputs, accumulate);
     }
     for (; j < g.outputs; j += lanes) {
-      multiply_rows<1>(g.channels, tiles, x_columns, Columns{y_at + j, g.outputs}, to + j,
+      multiply_rows<1>(g.channels, tiles, x_columns, StepByStep{y_at + j, g.outputs}, to + j,
                        g.outputs, accumulate);
     }
   }
