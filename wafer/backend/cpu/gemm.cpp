@@ -7,9 +7,8 @@ namespace wafer::cpu {
 Gemm::Gemm(int64_t m, int64_t n, int64_t k, int parts)
     : n_(n), k_(k), panels_((n + gemm_panel - 1) / gemm_panel) {
   constexpr int64_t packed_at_a_time = 1 << 18;  // floats; a megabyte
-  int64_t blocks =
-      packed_at_a_time / (gemm_panel * std::max<int64_t>(panels_, 1)) / gemm_block_depth;
-  depth_ = std::max<int64_t>(blocks, 1) * gemm_block_depth;
+  int64_t block = std::max<int64_t>(gemm_packed_floats(n, gemm_block_depth), 1);
+  depth_ = std::max<int64_t>(packed_at_a_time / block, 1) * gemm_block_depth;
   bool small = m * n * k < (int64_t{1} << 18);
   if (small) return;
   // As many parts as there are threads, as square as they can be, since each reads the whole of a's

@@ -170,8 +170,8 @@ Step make_plain(const MatmulProblem& p, const Epilogue& epilogue) {
 }  // namespace
 
 bool is_matmul_faster(const MatmulProblem& p) {
-  // Without AVX-512 oneDNN copies neither operand where that would pay: lines that lie a page or a
-  // half apart, or of a transposed, cost it up to half of its rate.
+  // Without AVX-512 oneDNN copies operands of large products alone: elsewhere lines that lie a page
+  // or a half apart, or those of a transposed, cost it up to half of its rate.
   if (isa() != Isa::avx2 || p.a.dtype != DType::f32 || p.y.elements() == 0) return false;
   Extents e(p);
   // A b that stays need not be packed again; of few rows oneDNN computes one at a time. Panels of
@@ -179,14 +179,13 @@ bool is_matmul_faster(const MatmulProblem& p) {
   bool stays = p.b_values != nullptr || p.b_lasts;
   if (stays && e.batch == 1 && e.m <= 1024 && e.n >= 8) return true;
   if (p.transpose_a) {
-    // It copies them for results of more than half a thousand by as many.
-    bool in_place = e.n % 256 == 0 && e.m * e.n <= 512 * 512;
-    return e.m >= 192 && e.n >= 96 && e.k >= (in_place ? 64 : 512);
+    bool read_in_place = e.n % 256 == 0 && e.m * e.n <= 512 * 512;
+    return e.m >= 192 && e.n >= 96 && e.k >= (read_in_place ? 64 : 512);
   }
   bool deep = e.k >= 512 && e.m >= 512 && e.n >= 96;
-  if (p.transpose_b || e.m < 48 || e.k < 256) return deep;
-  bool in_place = e.n % 512 == 0 && (e.n < 1024 || e.m < 512);
-  return deep || in_place || e.n >= 2048;
+  bool copied = e.n >= 1024 && e.m >= 512;
+  bool page_apart = !p.transpose_b && (e.n >= 2048 || (e.n % 512 == 0 && !copied));
+  return deep || (page_apart && e.m >= 48 && e.k >= 256);
 }
 
 Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelContext& context) {
