@@ -326,15 +326,16 @@ TEST(CpuContraction, ProductsOfFewRowsAndKnownWeights) {
   for (int64_t m : {1, 2, 3, 4, 7, 97}) {
     for (int64_t n : {1, 17, 64, 130, 1030}) {
       for (int64_t k : {1, 3, 300}) {
-        bool transpose = random.below(2);
-        Type a{DType::f32, Shape{m, k}}, y{DType::f32, Shape{m, n}}, bias{DType::f32, Shape{n}};
+        bool transpose_a = random.below(2), transpose = random.below(2);
+        Type a{DType::f32, transpose_a ? Shape{k, m} : Shape{m, k}}, y{DType::f32, Shape{m, n}},
+            bias{DType::f32, Shape{n}};
         Type b{DType::f32, transpose ? Shape{n, k} : Shape{k, n}};
         cpu::Epilogue epilogue{.bias = 2, .residual = 3, .relu = true};
         std::vector<Bytes> inputs;
         for (const Type& type : {a, b, bias, y})
           inputs.push_back(testing::random_bytes(type, random));
         auto run = [&](bool known) {
-          cpu::MatmulProblem problem{a, b, y, false, transpose};
+          cpu::MatmulProblem problem{a, b, y, transpose_a, transpose};
           std::vector<Bytes> given = inputs;
           if (known) {
             problem.b_values = inputs[1].data();
@@ -354,7 +355,8 @@ TEST(CpuContraction, ProductsOfFewRowsAndKnownWeights) {
           sum += value(inputs[3], i);
           for (int64_t p = 0; p < k; ++p) {
             int64_t at = transpose ? i % n * k + p : p * n + i % n;
-            double product = double{value(inputs[0], i / n * k + p)} * value(inputs[1], at);
+            int64_t a_at = transpose_a ? p * m + i / n : i / n * k + p;
+            double product = double{value(inputs[0], a_at)} * value(inputs[1], at);
             sum += product;
             size += std::abs(product);
           }

@@ -138,6 +138,8 @@ TEST(CudaDnn, TheLibraryPlansConvolutionsForAGpuThatIsDescribed) {
           if (dtype == DType::f32 || each.on_tensor_cores) {
             EXPECT_EQ(tensor_cores, dtype != DType::f32);
           }
+          EXPECT_EQ(std::count(notes.begin(), notes.end(), CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC),
+                    0);
         }
       }
     }
