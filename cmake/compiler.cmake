@@ -19,7 +19,8 @@ endif()
 
 add_library(wafer_warnings INTERFACE)
 # -Wrestrict fires on std::string's operator+ in g++ 12 (its bug 105651). Warnings are errors of the
-# compiler that the project is written with; clang, which builds for sanitizers and fuzzers, has others.
+# compiler that the project is written with; clang, which builds for sanitizers and fuzzers, has
+# others.
 set(gnu $<CXX_COMPILER_ID:GNU>)
 target_compile_options(wafer_warnings INTERFACE -Wall -Wextra -Wpedantic $<${gnu}:-Werror>
   -Wno-missing-field-initializers $<${gnu}:-Wno-restrict> $<$<NOT:${gnu}>:-Wno-unknown-pragmas>)
