@@ -12,7 +12,7 @@ dependencies="${WAFER_DEPENDENCIES:-$PWD/build/dependencies}"
 packages=(g++ cmake ninja-build ccache clang-format git pkg-config python3 python3-pip python3-venv
   unzip libgtest-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libarchive-dev
   libjpeg-dev libpng-dev zlib1g-dev libkissfft-dev libprotobuf-dev protobuf-compiler
-  libre2-dev
+  libre2-dev libxbyak-dev
   ocl-icd-opencl-dev pocl-opencl-icd)
 [ "${1:-}" = --sanitizers ] && packages+=(clang-14 libclang-rt-14-dev libomp-14-dev)
 if command -v dpkg-query >/dev/null; then

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
+#include "wafer/backend/cpu/compiled_run.h"
 #include "wafer/backend/cpu/contraction.h"
 #include "wafer/backend/cpu/simd/block.h"
 #include "wafer/base/threads.h"
@@ -142,20 +144,27 @@ struct Sink {
 // An output that is `where(condition, chosen, other)` by a condition that is the same for all
 // elements. Where it holds, what is chosen is computed straight into the output's memory.
 struct Guard {
-  int condition = 0, chosen = 0;
+  int condition = 0, chosen = 0, result = 0;
   size_t op = 0, sink = 0;
   std::vector<int> read_later;  // inputs that are read after the chosen value is computed
 };
 
+// A stretch of the ops: one that is a function's, or several that are compiled.
+struct Stretch {
+  size_t first = 0;
+  std::shared_ptr<const CompiledRun> run;
+};
+
 class BlockProgram {
  public:
-  explicit BlockProgram(const Program& program) : elements_(program.elements()) {
+  BlockProgram(const Program& program, bool compiles) : elements_(program.elements()) {
     if (elements_ == 0) return;
     classify(program);
     choose_block(program);
     make_sinks(program);
     make_ops(program);
     make_guards(program);
+    if (compiles) compile_runs(program);
     size_t weight = cost(program);
     grain_ =
         std::max<int64_t>(1, 150'000 / static_cast<int64_t>(weight * static_cast<size_t>(block_)));
@@ -459,13 +468,87 @@ class BlockProgram {
           taken[chosen])
         continue;
       taken[chosen] = true;
-      Guard guard{source.operands[0], source.operands[1], 0, s, {}};
+      Guard guard{source.operands[0], source.operands[1], sinks_[s].value, 0, s, {}};
       guard.read_later = read_after(program, chosen, value);
       for (size_t op = 0; op < ops_.size(); ++op) {
         if (ops_[op].result == sinks_[s].value) guard.op = op;
       }
       guards_.push_back(std::move(guard));
     }
+  }
+
+  // Ops of a row become one run of machine code where that is possible, as many as registers allow.
+  void compile_runs(const Program& program) {
+    std::vector<bool> is_scalar;
+    for (Place place : place_) is_scalar.push_back(place == Place::invariant);
+    auto result_of = [&](size_t op) { return static_cast<size_t>(ops_[op].result); };
+    for (size_t first = 0; first < ops_.size();) {
+      size_t end = first;
+      while (end < ops_.size() && may_be_in_run(program, result_of(end))) ++end;
+      std::shared_ptr<const CompiledRun> run;
+      for (; end >= first + 2; --end) {
+        run = make_run(program, first, end, is_scalar);
+        if (run) break;
+      }
+      stretches_.push_back({first, run});
+      if (run) has_runs_ = true;
+      first = run ? end : first + 1;
+    }
+    if (!has_runs_) stretches_.clear();
+  }
+
+  // Conditions that are the same for all elements are those of guards.
+  bool may_be_in_run(const Program& program, size_t value) const {
+    const Instruction& instruction = program.instructions[value];
+    if (instruction.code == Code::load || instruction.from != Compute::f32) return false;
+    if (!CompiledRun::knows(instruction.code)) return false;
+    bool invariant_condition =
+        instruction.code == Code::where &&
+        place_[static_cast<size_t>(instruction.operands[0])] == Place::invariant;
+    return !invariant_condition || guard_of(static_cast<int>(value)) != nullptr;
+  }
+
+  const Guard* guard_of(int result) const {
+    for (const Guard& guard : guards_) {
+      if (guard.result == result) return &guard;
+    }
+    return nullptr;
+  }
+
+  std::shared_ptr<const CompiledRun> make_run(const Program& program, size_t first, size_t end,
+                                              const std::vector<bool>& is_scalar) const {
+    std::vector<CompiledRun::Instruction> instructions;
+    std::vector<CompiledRun::Stored> stored;
+    std::map<int, int> chosen;
+    for (size_t op = first; op < end; ++op) {
+      int result = ops_[op].result;
+      const Instruction& source = program.instructions[static_cast<size_t>(result)];
+      // A guard's selection gives what it chooses: runs are for when all guards hold.
+      const Guard* guard = guard_of(result);
+      if (is_read_from(end, result)) stored.push_back({result, guard ? guard->chosen : result});
+      if (guard) {
+        chosen[result] = guard->chosen;
+        continue;
+      }
+      CompiledRun::Instruction instruction{source.code, result, source.operands,
+                                           source.operand_count};
+      for (int& operand : instruction.operands) {
+        if (auto found = chosen.find(operand); found != chosen.end()) operand = found->second;
+      }
+      instructions.push_back(instruction);
+    }
+    return CompiledRun::make(instructions, is_scalar, stored);
+  }
+
+  // True when an op from `end` on, or an output, reads the value.
+  bool is_read_from(size_t end, int value) const {
+    for (size_t op = end; op < ops_.size(); ++op) {
+      for (int k = 0; k < ops_[op].operand_count; ++k) {
+        if (ops_[op].operands[static_cast<size_t>(k)] == value) return true;
+      }
+    }
+    return std::any_of(sinks_.begin(), sinks_.end(),
+                       [&](const Sink& sink) { return sink.value == value; });
   }
 
   static const Access& access_of(const Program& program, const Instruction& load) {
@@ -506,8 +589,10 @@ class BlockProgram {
     for (const Periodic& periodic : periodics_) prepare(periodic, args, scratch, last - first);
     for (size_t s = 0; s < sinks_.size(); ++s) direct[s] = is_direct(sinks_[s], args);
     bool skipped[max_values] = {};
+    bool compiled = has_runs_;
     for (const Guard& guard : guards_) {
       bool holds = slot[guard.condition][0] != std::byte{0};
+      compiled = compiled && holds;
       skipped[guard.op] = holds && is_free(guard.read_later, sinks_[guard.sink], args);
       if (skipped[guard.op]) direct[guard.sink] = true;
     }
@@ -531,8 +616,17 @@ class BlockProgram {
       }
       if (b + 1 < last)
         prefetch(args, begin + block_, std::min(block_, elements_ - begin - block_));
-      for (size_t op = 0; op < ops_.size(); ++op) {
-        if (!skipped[op]) execute(ops_[op], args, slot, begin, count);
+      if (compiled) {
+        for (const Stretch& stretch : stretches_) {
+          if (stretch.run)
+            (*stretch.run)(slot, count);
+          else if (!skipped[stretch.first])
+            execute(ops_[stretch.first], args, slot, begin, count);
+        }
+      } else {
+        for (size_t op = 0; op < ops_.size(); ++op) {
+          if (!skipped[op]) execute(ops_[op], args, slot, begin, count);
+        }
       }
       for (size_t s = 0; s < sinks_.size(); ++s) {
         const Sink& sink = sinks_[s];
@@ -627,12 +721,14 @@ class BlockProgram {
   std::vector<Invariant> invariants_;
   std::vector<Sink> sinks_;
   std::vector<Guard> guards_;
+  std::vector<Stretch> stretches_;  // all ops in order, where there are runs; guards then hold
+  bool has_runs_ = false;
 };
 }  // namespace
 
-Step program_step(const kernel::Program& program) {
-  auto compiled = std::make_shared<const BlockProgram>(program);
-  return [compiled](const StepArgs& args) { compiled->run(args); };
+Step program_step(const kernel::Program& program, bool compiles) {
+  auto blocks = std::make_shared<const BlockProgram>(program, compiles);
+  return [blocks](const StepArgs& args) { blocks->run(args); };
 }
 
 Step elementwise_step(const Node& node, KernelContext& context) {
