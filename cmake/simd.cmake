@@ -3,8 +3,7 @@
 file(GLOB simd_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/wafer/backend/cpu/simd/*.cpp")
 set(isa_list "portable")
 set(isa_flags_portable "")
-# The fuzzers look at readers of files: one set of kernels will do.
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT WAFER_FUZZ)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND isa_list avx2 avx512)
   set(isa_flags_avx2 -mavx2 -mfma -mf16c)
   set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c

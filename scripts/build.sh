@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 preset="${1:-release}"
 case "$preset" in
-  asan-ubsan | fuzz) ./scripts/setup.sh --sanitizers ;;
+  asan-ubsan) ./scripts/setup.sh --sanitizers ;;
   *) ./scripts/setup.sh ;;
 esac
 log="build/configure-$preset.log"

@@ -27,8 +27,8 @@ for tool in clang++-14 cmake ninja; do
 done
 ls "$(clang++-14 -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-* >/dev/null 2>&1 ||
   { echo "fuzz: clang's runtime is missing: apt-get install libclang-rt-14-dev" >&2; exit 2; }
-cmake --preset fuzz >/dev/null
-cmake --build --preset fuzz --target "${readers[@]/#/fuzz_}"
+cmake --preset asan-ubsan >/dev/null
+cmake --build --preset asan-ubsan --target "${readers[@]/#/fuzz_}"
 
 found=build/fuzz/found
 mkdir -p "$found"
@@ -40,7 +40,7 @@ fuzz() {
   if [ "$seed" != 0 ]; then rm -rf "$grown"; fi
   mkdir -p "$grown"
   # Without leaks: libFuzzer would look for them after every input.
-  WAFER_THREADS=1 WAFER_LOG=error "build/fuzz/bin/fuzz_$reader" \
+  WAFER_THREADS=1 WAFER_LOG=error "build/asan-ubsan/bin/fuzz_$reader" \
     "$grown" "tests/fuzz/corpus/$reader" -seed="$seed" -runs="$runs" -max_total_time="$seconds" \
     -max_len=4096 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=64 -detect_leaks=0 \
     -print_final_stats=1 -artifact_prefix="$found/$reader-" >"$log" 2>&1 ||
