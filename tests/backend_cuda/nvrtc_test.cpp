@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "tests/kernel_languages/source_queue.h"
@@ -36,6 +37,32 @@ std::vector<std::string> gathered(const std::set<std::string>& programs) {
   return sources;
 }
 
+// Libraries many to a source, each in a namespace of its own: a run of the compiler takes as long
+// as what one library gives it to do.
+std::vector<std::string> together(const std::vector<std::string>& libraries) {
+  std::string prelude = kernel::print_prelude(kernel::cuda_c, true);
+  std::string shorter = kernel::print_prelude(kernel::cuda_c, false);
+  std::vector<std::string> sources;
+  size_t number = 0;
+  for (const std::string& library : libraries) {
+    const std::string& first = library.starts_with(prelude) ? prelude : shorter;
+    EXPECT_TRUE(library.starts_with(first)) << library;
+    if (number % 16 == 0) {
+      sources.push_back(prelude + "#undef WF_KERNEL\n#define WF_KERNEL __global__ void\n");
+    }
+    std::string text = library.substr(first.size());
+    sources.back() += str("namespace library_", number++, " {\n", text, "\n}\n");
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      const std::string define = "#define ";
+      if (!line.starts_with(define)) continue;
+      size_t end = line.find_first_of(" (", define.size());
+      sources.back() += str("#undef ", line.substr(define.size(), end - define.size()), "\n");
+    }
+  }
+  return sources;
+}
+
 const std::vector<std::string>& sources_of_all_cases() {
   static const auto sources = [] {
     SourceQueue queue;
@@ -52,7 +79,8 @@ const std::vector<std::string>& sources_of_all_cases() {
       }
     }
     std::vector<std::string> result = gathered(queue.programs);
-    result.insert(result.end(), queue.libraries.begin(), queue.libraries.end());
+    std::vector<std::string> libraries = together({queue.libraries.begin(), queue.libraries.end()});
+    result.insert(result.end(), libraries.begin(), libraries.end());
     return result;
   }();
   return sources;
@@ -88,7 +116,7 @@ TEST_P(Nvrtc, CompilesEveryKernelOfTheOpCases) {
   const cuda::Compiler* compiler = cuda::load_compiler(reason);
   if (!compiler) GTEST_SKIP() << reason;
   const std::vector<std::string>& sources = sources_of_all_cases();
-  ASSERT_GT(sources.size(), 100u);
+  ASSERT_GT(sources.size(), 50u);
   std::atomic<size_t> next = 0;
   std::mutex mutex;
   auto work = [&] {
