@@ -111,13 +111,16 @@ TEST(Elementwise, GuardedUpdatesInPlace) {
       Tensor g = make_input({gradient, Shape{size}}, "g");
       Tensor ok = make_input({DType::boolean, Shape{}}, "ok");
       Tensor m2 = m * 0.5 + cast(g, DType::f32), p2 = p - m2 / (abs(m2) + 1.0);
-      // The last output reads p after its new value is made.
-      Graph group{{p, m, g, ok}, {where(ok, p2, p), where(ok, m2, m), where(ok, p2 + p, p)}, {}};
-      std::vector<Type> inputs = {type, type, g.type(), ok.type()}, outputs(3, type);
-      Step step = cpu::program_step(kernel::build_program(group, inputs, outputs));
-      for (bool holds : {true, false}) {
+      Tensor new_p = where(ok, p2, p);
+      // The third output reads p after its new value is made, the last the new value.
+      Graph group{
+          {p, m, g, ok}, {new_p, where(ok, m2, m), where(ok, p2 + p, p), new_p * 2.0 + m2}, {}};
+      std::vector<Type> inputs = {type, type, g.type(), ok.type()}, outputs(4, type);
+      kernel::Program program = kernel::build_program(group, inputs, outputs);
+      for (int variant = 0; variant < 4; ++variant) {
+        bool holds = variant % 2 != 0;
         auto count = static_cast<size_t>(size);
-        std::vector<float> parameter(count), moment(count), sum(count);
+        std::vector<float> parameter(count), moment(count), sum(count), twice(count);
         Values wide(count);
         for (size_t i = 0; i < count; ++i) {
           parameter[i] = static_cast<float>(i % 13) - 5;
@@ -128,14 +131,16 @@ TEST(Elementwise, GuardedUpdatesInPlace) {
         Bytes gradients = to_memory(wide, g.type());
         auto flag = static_cast<uint8_t>(holds);
         void* in[] = {parameter.data(), moment.data(), gradients.data(), &flag};
-        void* out[] = {parameter.data(), moment.data(), sum.data()};
-        step({in, out, nullptr});
+        void* out[] = {parameter.data(), moment.data(), sum.data(), twice.data()};
+        cpu::program_step(program, variant >= 2).run({in, out, nullptr});
         for (size_t i = 0; i < count; ++i) {
           float made = old_moment[i] * 0.5f + static_cast<float>(wide[i]);
           float next = old_parameter[i] - made / (std::abs(made) + 1);
-          ASSERT_NEAR(parameter[i], holds ? next : old_parameter[i], 1e-5) << i << " of " << size;
+          float now = holds ? next : old_parameter[i];
+          ASSERT_NEAR(parameter[i], now, 1e-5) << i << " of " << size;
           ASSERT_NEAR(moment[i], holds ? made : old_moment[i], 1e-5) << i << " of " << size;
           ASSERT_NEAR(sum[i], holds ? next + old_parameter[i] : old_parameter[i], 1e-5) << i;
+          ASSERT_NEAR(twice[i], 2 * now + made, 1e-5) << i;
         }
       }
     }
@@ -162,7 +167,7 @@ TEST(Elementwise, ChannelsLastAndMixedLayouts) {
     Bytes result(out.bytes() + 1);
     void* in[] = {am.data(), bm.data(), cm.data()};
     void* outputs[] = {result.data()};
-    cpu::program_step(program)({in, outputs, nullptr});
+    cpu::program_step(program).run({in, outputs, nullptr});
     Evaluator evaluator;
     evaluator.bind(x, a), evaluator.bind(y, b), evaluator.bind(bias, c);
     Values got = from_memory(result, out);
@@ -340,8 +345,8 @@ TEST(Elementwise, OutputsMayReplaceInputs) {
     std::vector<void*> in, out;
     for (Bytes& bytes : memory) in.push_back(bytes.data());
     for (auto& [output, place] : places) out.push_back(memory[place].data());
-    cpu::program_step(kernel::build_program(graph, in_types, out_types))(
-        {in.data(), out.data(), nullptr});
+    cpu::program_step(kernel::build_program(graph, in_types, out_types))
+        .run({in.data(), out.data(), nullptr});
     for (auto& [output, place] : places) {
       Values got = from_memory(memory[place], type);
       for (size_t i = 0; i < got.size(); ++i)

@@ -149,7 +149,7 @@ struct Guard {
   std::vector<int> read_later;  // inputs that are read after the chosen value is computed
 };
 
-// A stretch of the ops: one that is a function's, or several that are compiled.
+// One interpreted op (`run` is null), or several compiled ones, up to the next stretch's first.
 struct Stretch {
   size_t first = 0;
   std::shared_ptr<const CompiledRun> run;
@@ -164,11 +164,13 @@ class BlockProgram {
     make_sinks(program);
     make_ops(program);
     make_guards(program);
-    if (compiles) compile_runs(program);
+    if (compiles && CompiledRun::works()) compile_runs(program);
     size_t weight = cost(program);
     grain_ =
         std::max<int64_t>(1, 150'000 / static_cast<int64_t>(weight * static_cast<size_t>(block_)));
   }
+
+  size_t compiled() const { return compiled_; }
 
   void run(const StepArgs& args) const {
     if (elements_ == 0) return;
@@ -477,7 +479,8 @@ class BlockProgram {
     }
   }
 
-  // Ops of a row become one run of machine code where that is possible, as many as registers allow.
+  // Consecutive ops become one run of machine code where that is possible, as many as registers
+  // allow.
   void compile_runs(const Program& program) {
     std::vector<bool> is_scalar;
     for (Place place : place_) is_scalar.push_back(place == Place::invariant);
@@ -491,10 +494,10 @@ class BlockProgram {
         if (run) break;
       }
       stretches_.push_back({first, run});
-      if (run) has_runs_ = true;
+      if (run) compiled_ += end - first;
       first = run ? end : first + 1;
     }
-    if (!has_runs_) stretches_.clear();
+    if (compiled_ == 0) stretches_.clear();
   }
 
   // Conditions that are the same for all elements are those of guards.
@@ -589,7 +592,7 @@ class BlockProgram {
     for (const Periodic& periodic : periodics_) prepare(periodic, args, scratch, last - first);
     for (size_t s = 0; s < sinks_.size(); ++s) direct[s] = is_direct(sinks_[s], args);
     bool skipped[max_values] = {};
-    bool compiled = has_runs_;
+    bool compiled = compiled_ > 0;
     for (const Guard& guard : guards_) {
       bool holds = slot[guard.condition][0] != std::byte{0};
       compiled = compiled && holds;
@@ -722,18 +725,19 @@ class BlockProgram {
   std::vector<Sink> sinks_;
   std::vector<Guard> guards_;
   std::vector<Stretch> stretches_;  // all ops in order, where there are runs; guards then hold
-  bool has_runs_ = false;
+  size_t compiled_ = 0;             // ops in runs
 };
 }  // namespace
 
-Step program_step(const kernel::Program& program, bool compiles) {
+LoopStep program_step(const kernel::Program& program, bool compiles) {
   auto blocks = std::make_shared<const BlockProgram>(program, compiles);
-  return [blocks](const StepArgs& args) { blocks->run(args); };
+  return {[blocks](const StepArgs& args) { blocks->run(args); }, blocks->compiled()};
 }
 
 Step elementwise_step(const Node& node, KernelContext& context) {
-  context.kernel = str("blocks:", name(isa()));
-  return program_step(kernel::build_program(node, context.output_used));
+  LoopStep loop = program_step(kernel::build_program(node, context.output_used));
+  context.kernel = str(loop.compiled > 0 ? "code:" : "blocks:", name(isa()));
+  return loop.run;
 }
 
 WAFER_KERNEL(fused) {
