@@ -1,3 +1,5 @@
+#include <csignal>
+#include <fstream>
 #include <sstream>
 
 #include "tests/cli/program.h"
@@ -382,6 +384,31 @@ TEST(Cli, InterruptedOnceSavesAndSaysHowToGoOn) {
   ASSERT_TRUE(resumed.wait_for("epoch ")) << resumed.err();
   resumed.signal(SIGINT);
   EXPECT_EQ(resumed.wait().code, 130);
+}
+
+// A handler's frame on the stack of a thread that computes would damage the heap: see cli/main.cpp.
+TEST(Cli, NoThreadThatComputesTakesAnInterrupt) {
+  TemporaryFolder folder;
+  write_text(folder / "table.csv", small_table(120));
+  Program program(folder.path(), endless("run"));
+  ASSERT_TRUE(program.wait_for("epoch 1/")) << program.err();
+  size_t threads = 0;
+  std::vector<std::string> taking;
+  for (const auto& task : fs::directory_iterator(str("/proc/", program.id(), "/task"))) {
+    std::ifstream status(task.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      if (!line.starts_with("SigBlk:")) continue;
+      uint64_t blocked = std::stoull(line.substr(7), nullptr, 16);
+      auto takes = [&](int signal) { return (blocked >> (signal - 1) & 1u) == 0; };
+      if (takes(SIGINT) || takes(SIGTERM)) taking.push_back(task.path().filename());
+      ++threads;
+    }
+  }
+  EXPECT_GE(threads, 3u) << "the main one, a worker or loader, and the one that waits for signals";
+  EXPECT_LE(taking.size(), 1u);
+  for (const std::string& thread : taking) EXPECT_NE(thread, std::to_string(program.id()));
+  program.signal(SIGTERM);
+  EXPECT_EQ(program.wait().code, 130);
 }
 
 TEST(Cli, OneProcessTrainsInAFolder) {

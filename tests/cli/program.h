@@ -70,6 +70,7 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
+  pid_t id() const { return process_; }
   void signal(int number) { ::kill(process_, number); }
   std::string err() const { return read(err_); }
   // Waits until standard error holds the text; false when the program ended before.

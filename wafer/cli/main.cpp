@@ -1,7 +1,10 @@
+#include <pthread.h>
+
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <new>
+#include <thread>
 
 #include "wafer/base/error.h"
 #include "wafer/cli/command.h"
@@ -9,13 +12,35 @@
 namespace wafer::cli {
 
 namespace {
-std::atomic<bool> interrupt_requested = false;
+std::atomic<bool> interrupts_caught = false, interrupt_requested = false;
 
-extern "C" void on_interrupt(int signal) {
-  if (interrupt_requested.exchange(true)) {
+sigset_t interrupts() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  return signals;
+}
+
+void watch_interrupts() {
+  sigset_t signals = interrupts();
+  while (true) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    if (interrupts_caught && !interrupt_requested.exchange(true)) continue;
     std::signal(signal, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
     std::raise(signal);
   }
+}
+
+// Interrupts go to a thread of their own, and to no other that this one starts. A handler would run
+// on the stack of the thread that it finds, and products of oneDNN for AVX move the stack pointer
+// into a piece of the heap: the handler would write over what lies below.
+void start_watching() {
+  sigset_t signals = interrupts();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::thread(watch_interrupts).detach();
 }
 
 int run(int argc, char** argv) {
@@ -38,8 +63,10 @@ int run(int argc, char** argv) {
 }  // namespace
 
 const std::atomic<bool>& catch_interrupts() {
-  std::signal(SIGINT, on_interrupt);
-  std::signal(SIGTERM, on_interrupt);
+  // A shell may have had them ignored.
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+  interrupts_caught = true;
   return interrupt_requested;
 }
 
@@ -49,6 +76,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of the write
   try {
+    wafer::cli::start_watching();
     return wafer::cli::run(argc, argv);
   } catch (const wafer::UserError& error) {
     std::fprintf(stderr, "wafer: %s\n", error.what());
