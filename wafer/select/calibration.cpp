@@ -174,7 +174,11 @@ class Measurement {
       Runner runner(device_, artifact);
       double seconds = 0;
       for (double part : step_times(runner, 0.001, 4)) seconds += part;
-      each[name] = std::max(seconds - step, 1e-9) / static_cast<double>(count);
+      std::vector<const Node*> nodes = topological_order(graph);
+      auto ops = std::count_if(nodes.begin(), nodes.end(), [&op = name](const Node* node) {
+        return node->op->elementwise && element_op(*node) == op;
+      });
+      each[name] = std::max(seconds - step, 1e-9) / static_cast<double>(count * ops);
     }
     return [each, this] {
       for (const auto& [name, seconds] : each) keep_least(result_.element_seconds[name], seconds);

@@ -20,7 +20,7 @@ Graph scan_graph(int64_t length);
 std::vector<Graph> gauge_graphs(bool bf16);
 // a = a + b over `elements` f32 each: 12 bytes an element, of 8 in use.
 Graph stream_graph(int64_t elements);
-// One element-wise op on `elements` elements each, by element_op.
+// Element-wise ops on `elements` elements each, by element_op: one of each, or several in a row.
 std::map<std::string, Graph> element_graphs(int64_t elements);
 
 // Train steps of small models and single ops that stand for what models are made of: convolutions

@@ -14,10 +14,12 @@ std::vector<std::byte> example_values(const Type& type) {
   if (type.dtype > DType::boolean) return bytes;
   visit(type.dtype, [&]<class T>(std::type_identity<T>) {
     auto* values = reinterpret_cast<T*>(bytes.data());
+    // A condition for all elements holds, as that of an update by finite gradients does.
+    constexpr int64_t first = std::is_same_v<T, bool> ? 1 : 0;
     for (int64_t i = 0; i < type.elements(); ++i) {
       int64_t at = i * 37 % 101;
       values[i] = is_floating(type.dtype) ? static_cast<T>(0.01 + 0.0002 * static_cast<double>(at))
-                                          : static_cast<T>(at % 2);
+                                          : static_cast<T>((at + first) % 2);
     }
   });
   return bytes;
