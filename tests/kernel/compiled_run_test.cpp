@@ -7,7 +7,7 @@
 #include <cmath>
 #include <random>
 
-#include "wafer/backend/cpu/fused.h"
+#include "wafer/backend/cpu/block_program.h"
 #include "wafer/backend/cpu/isa.h"
 
 // Loops whose arithmetic is compiled give the bits that interpreted ones give.

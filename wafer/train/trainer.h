@@ -36,8 +36,11 @@ struct FitOptions {
   double checkpoint_minutes = 5;   // 0: only at the end of epochs
   int64_t checkpoint_steps = 0;    // > 0: also every so many steps
 
-  bool progress = true;                     // a progress line on standard error
-  const std::atomic<bool>* stop = nullptr;  // set: checkpoint, and return with `interrupted`
+  bool progress = true;  // a progress line on standard error
+  // Set: checkpoint, and return with `interrupted`. Who sets it from a signal waits for the signal
+  // in a thread of its own (sigwait), with it blocked in all others: a handler on the stack of a
+  // thread that computes damages the heap where oneDNN has moved the stack pointer there.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 // UserError naming the option that is out of range, by itself or for this training set.

@@ -36,7 +36,7 @@ bool is_comparison(Code code) {
 }
 
 #ifdef WAFER_XBYAK
-using Instruction = CompiledRun::Instruction;
+using RunInstruction = CompiledRun::Instruction;
 using Stored = CompiledRun::Stored;
 using namespace Xbyak::util;  // registers
 
@@ -52,7 +52,7 @@ uint8_t predicate_of(Code code) {
   return code == Code::equal ? is_equal : is_not_equal;
 }
 
-std::span<const int> operands(const Instruction& instruction) {
+std::span<const int> operands(const RunInstruction& instruction) {
   return std::span(instruction.operands).first(static_cast<size_t>(instruction.operand_count));
 }
 bool has(const std::vector<int>& values, int value) {
@@ -66,7 +66,7 @@ struct Liveness {
   std::map<int, size_t> last_use;  // value -> instruction; their count where it is stored
   std::map<int, int> uses;
 
-  Liveness(std::span<const Instruction> instructions, const std::vector<bool>& is_scalar,
+  Liveness(std::span<const RunInstruction> instructions, const std::vector<bool>& is_scalar,
            const std::vector<Stored>& stored) {
     for (size_t i = 0; i < instructions.size(); ++i) {
       for (int value : operands(instructions[i])) {
@@ -83,9 +83,9 @@ struct Liveness {
 };
 
 // Comparisons are made for selections of the same run alone.
-bool masks_stay(std::span<const Instruction> instructions, const std::vector<Stored>& stored) {
+bool masks_stay(std::span<const RunInstruction> instructions, const std::vector<Stored>& stored) {
   std::vector<int> masks;
-  for (const Instruction& instruction : instructions) {
+  for (const RunInstruction& instruction : instructions) {
     for (size_t k = 0; k < operands(instruction).size(); ++k) {
       bool chooses = instruction.code == Code::where && k == 0;
       if (chooses != has(masks, instruction.operands[k])) return false;
@@ -100,7 +100,7 @@ bool masks_stay(std::span<const Instruction> instructions, const std::vector<Sto
 class Emitter {
  public:
   Emitter(Xbyak::CodeGenerator& code, const Liveness& live,
-          std::span<const Instruction> instructions, const std::vector<Stored>& stored)
+          std::span<const RunInstruction> instructions, const std::vector<Stored>& stored)
       : code_(code), live_(live), instructions_(instructions), stored_(stored) {}
 
   // False where there are too few registers.
@@ -199,7 +199,7 @@ class Emitter {
     return k == (code == Code::where_less ? 2 : 1);
   }
 
-  bool emit_one(const Instruction& instruction, size_t at) {
+  bool emit_one(const RunInstruction& instruction, size_t at) {
     Code code = instruction.code;
     std::vector<int> borrowed;  // scalars that take a register for this instruction alone
     for (size_t k = 0; k < operands(instruction).size(); ++k) {
@@ -293,7 +293,7 @@ class Emitter {
 
   Xbyak::CodeGenerator& code_;
   const Liveness& live_;
-  std::span<const Instruction> instructions_;
+  std::span<const RunInstruction> instructions_;
   const std::vector<Stored>& stored_;
   Xbyak::Label constants_;
   std::vector<int> kept_;        // scalars that have a register in the loop: those read first
