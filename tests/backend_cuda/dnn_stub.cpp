@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "tests/backend_cuda/driver_stub.h"
 #include "wafer/backend/cuda/dnn.h"
@@ -9,7 +10,8 @@
 
 // cuDNN of the stub: descriptors are maps of attributes, which are checked when they are set, and
 // as a whole when they are finalized. An execution is work of the handle's stream that touches what
-// the tensors say. Of its engines only two are of use.
+// the tensors say. Of its engines only two are of use. What follows a convolution it computes as
+// the library's engines do: behind a bias, which a residual may go before and ReLU may follow.
 namespace wafer::testing {
 
 namespace {
@@ -95,6 +97,7 @@ struct DnnExpected {
   cudnnBackendAttributeName_t name;
   cudnnBackendAttributeType_t type;
   size_t least = 1, most = 1;
+  bool may_lack = false;
 };
 
 constexpr auto is_descriptor = CUDNN_TYPE_BACKEND_DESCRIPTOR;
@@ -106,7 +109,17 @@ const std::vector<DnnExpected>& expected_of(cudnnBackendDescriptorType_t type) {
         {CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE},
         {CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64},
         {CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, 5},
-        {CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, 5}}},
+        {CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, 5},
+        {CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, 1, true}}},
+      {CUDNN_BACKEND_POINTWISE_DESCRIPTOR,
+       {{CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE},
+        {CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE},
+        {CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION, 1, 1, true}}},
+      {CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR,
+       {{CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, is_descriptor},
+        {CUDNN_ATTR_OPERATION_POINTWISE_XDESC, is_descriptor},
+        {CUDNN_ATTR_OPERATION_POINTWISE_BDESC, is_descriptor, 1, 1, true},
+        {CUDNN_ATTR_OPERATION_POINTWISE_YDESC, is_descriptor}}},
       {CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR,
        {{CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64},
         {CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE},
@@ -138,7 +151,7 @@ const std::vector<DnnExpected>& expected_of(cudnnBackendDescriptorType_t type) {
         {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, CUDNN_TYPE_FLOAT}}},
       {CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR,
        {{CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE},
-        {CUDNN_ATTR_OPERATIONGRAPH_OPS, is_descriptor}}},
+        {CUDNN_ATTR_OPERATIONGRAPH_OPS, is_descriptor, 1, 4}}},
       {CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR,
        {{CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, is_descriptor},
         {CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE}}},
@@ -146,8 +159,8 @@ const std::vector<DnnExpected>& expected_of(cudnnBackendDescriptorType_t type) {
        {{CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE},
         {CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, is_descriptor}}},
       {CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR,
-       {{CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, 3},
-        {CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, 3},
+       {{CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, 5},
+        {CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, 5},
         {CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR}}}};
   static const std::vector<DnnExpected> none;
   auto found = all.find(type);
@@ -159,13 +172,16 @@ struct DnnTensor {
   int64_t id, alignment;
   cudnnDataType_t type;
   std::vector<int64_t> sizes, strides;
+  bool between;  // two operations, never in memory
 
   explicit DnnTensor(const DnnObject& o)
       : id(o.one<int64_t>(CUDNN_ATTR_TENSOR_UNIQUE_ID)),
         alignment(o.one<int64_t>(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT)),
         type(o.one<cudnnDataType_t>(CUDNN_ATTR_TENSOR_DATA_TYPE)),
         sizes(o.all<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS)),
-        strides(o.all<int64_t>(CUDNN_ATTR_TENSOR_STRIDES)) {
+        strides(o.all<int64_t>(CUDNN_ATTR_TENSOR_STRIDES)),
+        between(o.attributes.count(CUDNN_ATTR_TENSOR_IS_VIRTUAL) &&
+                o.one<char>(CUDNN_ATTR_TENSOR_IS_VIRTUAL) != 0) {
     if (sizes.size() == 4) {
       sizes.insert(sizes.begin() + 2, 1);
       strides.insert(strides.begin() + 2, 0);
@@ -232,9 +248,9 @@ struct DnnWindows {
 
   int64_t groups() const { return x.sizes[1] / weight.sizes[1]; }
   bool fit() const {
-    bool ok = as_wanted && x.type == weight.type && x.type == y.type && x.sizes[0] == y.sizes[0] &&
-              weight.sizes[0] == y.sizes[1] && x.sizes[1] % weight.sizes[1] == 0 &&
-              weight.sizes[0] % groups() == 0;
+    bool ok = as_wanted && x.type == weight.type && (x.type == y.type || y.between) &&
+              x.sizes[0] == y.sizes[0] && weight.sizes[0] == y.sizes[1] &&
+              x.sizes[1] % weight.sizes[1] == 0 && weight.sizes[0] % groups() == 0;
     for (size_t d = 0; d < 3; ++d) {
       int64_t window = dilation[d] * (weight.sizes[2 + d] - 1) + 1;
       ok = ok && y.sizes[2 + d] == (x.sizes[2 + d] + low[d] + high[d] - window) / stride[d] + 1;
@@ -288,7 +304,56 @@ void set_element(cudnnDataType_t type, void* memory, int64_t at, double value) {
     static_cast<float*>(memory)[at] = static_cast<float>(value);
 }
 
-void convolve(const DnnWindows& c, void* x, void* weight, void* y) {
+// A convolution and what follows it.
+struct DnnChain {
+  DnnWindows windows;
+  std::optional<DnnTensor> residual, bias;
+  bool relu = false;
+  bool known = true;  // its order is one that engines are for
+
+  explicit DnnChain(const DnnObject& graph)
+      : windows(DnnWindows::read(*graph.all<const DnnObject*>(CUDNN_ATTR_OPERATIONGRAPH_OPS)[0])) {
+    auto operations = graph.all<const DnnObject*>(CUDNN_ATTR_OPERATIONGRAPH_OPS);
+    for (size_t i = 1; i < operations.size(); ++i) follow(*operations[i]);
+    bool followed = operations.size() > 1;
+    known = known && !windows.y.between && (!followed || bias);
+    if (followed && !dnn_owner().dnn_knows_followers) known = false;
+  }
+
+  // In the place of the convolution's own result.
+  double followed(double value, int64_t at, int64_t channel, const void* residual_at,
+                  const void* bias_at) const {
+    if (residual) value += element(residual->type, residual_at, at);
+    if (bias) value += element(bias->type, bias_at, channel);
+    return relu && !(value != value) ? std::max(value, 0.0) : value;
+  }
+
+ private:
+  void follow(const DnnObject& operation) {
+    const DnnObject& each = operation.object(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
+    DnnTensor from(operation.object(CUDNN_ATTR_OPERATION_POINTWISE_XDESC));
+    bool adds = operation.attributes.count(CUDNN_ATTR_OPERATION_POINTWISE_BDESC) > 0;
+    known = known && from.id == windows.y.id && from.between && from.type == CUDNN_DATA_FLOAT &&
+            each.one<cudnnDataType_t>(CUDNN_ATTR_POINTWISE_MATH_PREC) == CUDNN_DATA_FLOAT && !relu;
+    auto mode = each.one<cudnnPointwiseMode_t>(CUDNN_ATTR_POINTWISE_MODE);
+    if (mode == CUDNN_POINTWISE_ADD && adds) {
+      DnnTensor added(operation.object(CUDNN_ATTR_OPERATION_POINTWISE_BDESC));
+      bool whole = added.sizes == windows.y.sizes;
+      known = known && !bias && !(whole && residual) && added.type == windows.x.type;
+      (whole ? residual : bias) = added;
+    } else {
+      known = known && mode == CUDNN_POINTWISE_RELU_FWD && !adds &&
+              each.one<cudnnNanPropagation_t>(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION) ==
+                  CUDNN_PROPAGATE_NAN;
+      relu = true;
+    }
+    windows.y = DnnTensor(operation.object(CUDNN_ATTR_OPERATION_POINTWISE_YDESC));
+  }
+};
+
+void convolve(const DnnChain& chain, void* x, void* weight, void* y, const void* residual,
+              const void* bias) {
+  const DnnWindows& c = chain.windows;
   const DnnTensor& result = c.result == DnnWindows::of_y   ? c.y
                             : c.result == DnnWindows::of_x ? c.x
                                                            : c.weight;
@@ -312,7 +377,8 @@ void convolve(const DnnWindows& c, void* x, void* weight, void* y) {
         for (int64_t j = 0; j < s[3]; ++j)
           for (int64_t l = 0; l < s[4]; ++l) {
             int64_t at = result.at(a, b, i, j, l);
-            set_element(result.type, to, at, sums[static_cast<size_t>(at)]);
+            set_element(result.type, to, at,
+                        chain.followed(sums[static_cast<size_t>(at)], at, b, residual, bias));
           }
 }
 
@@ -348,7 +414,8 @@ cudnnStatus_t finalize(cudnnBackendDescriptor_t handle) {
   auto& o = *static_cast<DnnObject*>(handle);
   if (o.finalized) return dnn_misuse("a descriptor finalized twice");
   for (const DnnExpected& each : expected_of(o.type)) {
-    if (!o.attributes.count(each.name)) return dnn_misuse("a descriptor without an attribute");
+    if (!each.may_lack && !o.attributes.count(each.name))
+      return dnn_misuse("a descriptor without an attribute");
   }
   switch (o.type) {
     case CUDNN_BACKEND_TENSOR_DESCRIPTOR:
@@ -407,7 +474,7 @@ cudnnStatus_t get_attribute(cudnnBackendDescriptor_t handle, cudnnBackendAttribu
     graph = &o.object(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
     for (const DnnEngine& each :
          engines_of(o.one<cudnnBackendHeurMode_t>(CUDNN_ATTR_ENGINEHEUR_MODE)))
-      if (dnn_owner().dnn_knows_engines) found.push_back(&each);
+      if (dnn_owner().dnn_knows_engines && DnnChain(*graph).known) found.push_back(&each);
   }
   *count = std::ssize(found);
   if (wanted == 0) {
@@ -435,7 +502,8 @@ cudnnStatus_t execute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
   if (!p.finalized || !values.finalized) return dnn_misuse("an execution of what is not finalized");
   const DnnObject& way = p.object(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
   if (!is_alive(&way) || !is_alive(way.graph)) return dnn_misuse("a plan of what is gone");
-  DnnWindows c = DnnWindows::read(way.graph->object(CUDNN_ATTR_OPERATIONGRAPH_OPS));
+  DnnChain chain(*way.graph);
+  const DnnWindows& c = chain.windows;
   auto ids = values.all<int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
   auto addresses = values.all<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
   DriverStub::Work work{"a convolution of cuDNN", {}, nullptr};
@@ -455,14 +523,17 @@ cudnnStatus_t execute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
   void* x = address_of(c.x, c.result == DnnWindows::of_x);
   void* weight = address_of(c.weight, c.result == DnnWindows::of_weight);
   void* y = address_of(c.y, c.result == DnnWindows::of_y);
+  void* residual = chain.residual ? address_of(*chain.residual, false) : nullptr;
+  void* bias = chain.bias ? address_of(*chain.bias, false) : nullptr;
   if (way.engine->workspace > 0) {
     auto scratch = values.one<CUdeviceptr>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
     work.accesses.push_back({scratch, scratch + static_cast<size_t>(way.engine->workspace), true});
     if (scratch % 256 != 0) s.violate("a workspace that does not begin as allocations do");
   }
-  work.run = [=] { convolve(c, x, weight, y); };
+  work.run = [=] { convolve(chain, x, weight, y, residual, bias); };
   work.plan = reinterpret_cast<uintptr_t>(plan);
-  s.calls.push_back(str("convolve by ", way.engine->name));
+  s.calls.push_back(str("convolve by ", way.engine->name, residual ? ", residual" : "",
+                        bias ? ", bias" : "", chain.relu ? ", ReLU" : ""));
   return s.enqueue(stream->second, std::move(work)) == CUDA_SUCCESS ? CUDNN_STATUS_SUCCESS
                                                                     : CUDNN_STATUS_EXECUTION_FAILED;
 }

@@ -90,17 +90,17 @@ TEST(CudaDnn, TheLibraryTakesOurDescriptions) {
   EXPECT_NE(refused, "");
 }
 
-TEST(CudaDnn, TheLibraryPlansConvolutionsForAGpuThatIsDescribed) {
-  std::string reason;
-  const cuda::Dnn* dnn = library(reason);
-  if (!dnn) GTEST_SKIP() << reason;
-  std::optional<cuda::DnnDescriptor> gpu;
+std::optional<cuda::DnnDescriptor> described(const cuda::Dnn& dnn, std::string& reason) {
   try {
-    gpu = describe_gpu(*dnn);
+    return describe_gpu(dnn);
   } catch (const cuda::DnnRefusal& refusal) {
-    GTEST_SKIP() << "this cuDNN takes no description of a GPU: " << refusal.why;
+    reason = "this cuDNN takes no description of a GPU: " + refusal.why;
+    return std::nullopt;
   }
-  std::vector<Layers> layers = {
+}
+
+const std::vector<Layers>& all_layers() {
+  static const std::vector<Layers> layers = {
       {"1d", {8, 16, 100}, {32, 16, 5}, {2}, {2}, {2}, {1}},
       {"2d", {16, 64, 28, 28}, {64, 64, 3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1, true},
       {"2d of three channels", {16, 3, 32, 32}, {32, 3, 3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
@@ -119,7 +119,21 @@ TEST(CudaDnn, TheLibraryPlansConvolutionsForAGpuThatIsDescribed) {
       {"2d in groups", {8, 64, 14, 14}, {64, 16, 3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 4},
       {"2d depthwise", {8, 64, 14, 14}, {64, 1, 3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 64},
       {"3d", {2, 16, 8, 14, 14}, {16, 16, 3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}}};
-  for (const Layers& each : layers) {
+  return layers;
+}
+
+bool on_tensor_cores(const cuda::ConvolutionPlan& plan) {
+  const auto& notes = plan.notes();
+  return std::count(notes.begin(), notes.end(), CUDNN_NUMERICAL_NOTE_TENSOR_CORE) > 0;
+}
+
+TEST(CudaDnn, TheLibraryPlansConvolutionsForAGpuThatIsDescribed) {
+  std::string reason;
+  const cuda::Dnn* dnn = library(reason);
+  if (!dnn) GTEST_SKIP() << reason;
+  auto gpu = described(*dnn, reason);
+  if (!gpu) GTEST_SKIP() << reason;
+  for (const Layers& each : all_layers()) {
     for (Computes computes : {Computes::y, Computes::x, Computes::weight}) {
       for (DType dtype : {DType::f32, DType::f16, DType::bf16}) {
         for (bool channels_last : {false, true}) {
@@ -133,14 +147,40 @@ TEST(CudaDnn, TheLibraryPlansConvolutionsForAGpuThatIsDescribed) {
           if (!plan) continue;
           EXPECT_LE(plan->workspace_bytes(), cuda::ConvolutionPlan::most_workspace(problem));
           const auto& notes = plan->notes();
-          bool tensor_cores =
-              std::count(notes.begin(), notes.end(), CUDNN_NUMERICAL_NOTE_TENSOR_CORE) > 0;
           if (dtype == DType::f32 || each.on_tensor_cores) {
-            EXPECT_EQ(tensor_cores, dtype != DType::f32);
+            EXPECT_EQ(on_tensor_cores(*plan), dtype != DType::f32);
           }
           EXPECT_EQ(std::count(notes.begin(), notes.end(), CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC),
                     0);
         }
+      }
+    }
+  }
+}
+
+// With a bias, a residual before it and ReLU behind it, as values lie in programs: the wide ones
+// row by row, the narrow ones channels last, weights row by row.
+TEST(CudaDnn, TheLibraryPlansWhatFollowsAConvolution) {
+  std::string reason;
+  const cuda::Dnn* dnn = library(reason);
+  if (!dnn) GTEST_SKIP() << reason;
+  auto gpu = described(*dnn, reason);
+  if (!gpu) GTEST_SKIP() << reason;
+  for (const Layers& each : all_layers()) {
+    for (DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      for (unsigned parts = 0; parts < 4; ++parts) {
+        ConvolutionProblem problem = problem_of(each, Computes::y, dtype, dtype != DType::f32);
+        problem.weight = lies(each.weight, false);
+        auto alone = cuda::ConvolutionPlan::choose(*dnn, {.described = &*gpu}, problem, reason);
+        problem.bias = true;
+        problem.residual = (parts & 1) != 0;
+        problem.relu = (parts & 2) != 0;
+        SCOPED_TRACE(str(each.name, " in ", dtype, ", bias", problem.residual ? ", residual" : "",
+                         problem.relu ? ", ReLU" : ""));
+        auto plan = cuda::ConvolutionPlan::choose(*dnn, {.described = &*gpu}, problem, reason);
+        EXPECT_TRUE(plan) << reason;
+        if (!plan || !alone) continue;
+        EXPECT_EQ(on_tensor_cores(*plan), on_tensor_cores(*alone));
       }
     }
   }

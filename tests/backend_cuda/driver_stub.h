@@ -122,6 +122,7 @@ class DriverStub {
   std::set<uintptr_t> dnn_descriptors;
   bool dnn_starts = true, dnn_takes_tensors = true, dnn_knows_engines = true, dnn_executes = true;
   bool dnn_heuristics_answer = true;  // else those of mode A refuse
+  bool dnn_knows_followers = true;    // else no engines where more follows a convolution
   Clock host;
   std::vector<Past> past;
 

@@ -26,11 +26,14 @@ std::vector<size_t> channels_last_inputs(const Node& node) {
 
 class Assigner {
  public:
+  explicit Assigner(const RunsChannelsLast& runs_channels_last)
+      : runs_channels_last_(runs_channels_last) {}
+
   std::optional<std::vector<Tensor>> operator()(const Node& node,
                                                 const std::vector<Tensor>& inputs) {
     if (inputs.empty()) return std::nullopt;
     std::vector<size_t> wanted = channels_last_inputs(node);
-    if (!wanted.empty()) {
+    if (!wanted.empty() && runs_channels_last_(node)) {
       std::vector<Tensor> placed;
       for (size_t i = 0; i < inputs.size(); ++i) {
         bool last = std::find(wanted.begin(), wanted.end(), i) != wanted.end();
@@ -88,13 +91,14 @@ class Assigner {
     }
     return clone_node(node, std::move(inputs), std::move(types));
   }
+  const RunsChannelsLast& runs_channels_last_;
   // Per value, its one copy in the other layout.
   std::unordered_map<const Node*, std::vector<std::pair<Tensor, Tensor>>> made_;
 };
 }  // namespace
 
-Graph assign_layouts(const Graph& graph) {
-  Assigner assigner;
+Graph assign_layouts(const Graph& graph, const RunsChannelsLast& runs_channels_last) {
+  Assigner assigner(runs_channels_last);
   Graph result = rewrite(graph, [&](const Node& node, const std::vector<Tensor>& inputs) {
     return assigner(node, inputs);
   });

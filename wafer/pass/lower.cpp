@@ -10,7 +10,6 @@
 #include "wafer/pass/decompose.h"
 #include "wafer/pass/fold_constants.h"
 #include "wafer/pass/fuse.h"
-#include "wafer/pass/layout.h"
 #include "wafer/pass/pool.h"
 #include "wafer/pass/simplify.h"
 #include "wafer/pass/unused.h"
@@ -66,7 +65,10 @@ Graph lower(const Graph& graph, const Target& target, const LowerOptions& option
     pipeline.run("parts of the batch",
                  [&](const Graph& g) { return run_batch_in_parts(g, options.batch_cache_bytes); });
   }
-  if (options.channels_last) pipeline.run("layout", assign_layouts);
+  if (options.channels_last) {
+    pipeline.run("layout",
+                 [&](const Graph& g) { return assign_layouts(g, options.channels_last); });
+  }
   if (options.fuse_epilogues) {
     pipeline.run("epilogues",
                  [&](const Graph& g) { return fuse_epilogues(g, options.fuse_epilogues); });

@@ -1,16 +1,17 @@
 #pragma once
 #include "wafer/ir/graph.h"
 #include "wafer/pass/epilogue.h"
+#include "wafer/pass/layout.h"
 #include "wafer/runtime/artifact.h"
 
 namespace wafer {
 
 struct LowerOptions {
-  bool channels_last = false;          // the target's convolutions run channels-last
-  bool fuse_elementwise = false;       // the target runs `fused` nodes of element-wise ops
-  JoinsFollowers fuse_epilogues = {};  // and those of such a contraction with what follows it
-  bool fold_constants = false;         // the target is not the one that computes them
-  size_t batch_cache_bytes = 0;        // examples run in parts that fit; 0: all at once
+  RunsChannelsLast channels_last = {};  // null: every value lies row by row
+  bool fuse_elementwise = false;        // the target runs `fused` nodes of element-wise ops
+  JoinsFollowers fuse_epilogues = {};   // and those of such a contraction with what follows it
+  bool fold_constants = false;          // the target is not the one that computes them
+  size_t batch_cache_bytes = 0;         // examples run in parts that fit; 0: all at once
 };
 
 // Turns a user's graph into one that the target can run, node by node. lower.cpp is the contents

@@ -41,7 +41,7 @@ class CpuTarget : public Target {
   std::shared_ptr<const Artifact> compile(const Graph& graph,
                                           const CompileOptions& options) const override {
     if (options.threads > 0) set_thread_count(options.threads);
-    LowerOptions lowering{.channels_last = true,
+    LowerOptions lowering{.channels_last = [](const Node&) { return true; },
                           .fuse_elementwise = true,
                           .fuse_epilogues = joins_followers,
                           .fold_constants = true,

@@ -68,7 +68,9 @@ Context::Context(const Driver& driver, const Compiler& compiler, const Blas* bla
   capabilities_.units = number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   capabilities_.fast_bf16 = major >= 8;
   capabilities_.fast_f16 = major >= 7;
-  capabilities_.joins_followers = blas_ != nullptr;
+  capabilities_.joins_behind_products = blas_ != nullptr;
+  capabilities_.joins_behind_convolutions = dnn_ != nullptr;
+  capabilities_.narrow_channels_last = dnn_ != nullptr;
   size_t memory = 0;
   check(driver_, driver_.device_memory(&memory, device), "asking for the device's memory");
   capabilities_.memory_bytes = capabilities_.largest_buffer = memory;

@@ -22,15 +22,15 @@ class DnnConvolution : public kernel::LibraryConvolution {
   DnnConvolution(const DnnConvolution&) = delete;
   DnnConvolution& operator=(const DnnConvolution&) = delete;
 
-  void launch(const void* x, const void* weight, const void* y, void* workspace,
+  void launch(const kernel::ConvolutionAddresses& at, void* workspace,
               const std::string& what) const override {
     context_.enqueue(what, [&](CUstream stream, void*) {
       const Dnn& dnn = *context_.dnn();
       check_dnn(dnn, dnn.set_stream(context_.dnn_handle(), stream), what);
-      auto at = reinterpret_cast<uintptr_t>(workspace);
-      at = (at + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
-      plan_.execute(context_.dnn_handle(), x, weight, y,
-                    plan_.workspace_bytes() > 0 ? reinterpret_cast<void*>(at) : nullptr, what);
+      auto start = reinterpret_cast<uintptr_t>(workspace);
+      start = (start + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
+      plan_.execute(context_.dnn_handle(), at,
+                    plan_.workspace_bytes() > 0 ? reinterpret_cast<void*>(start) : nullptr, what);
     });
   }
   size_t workspace_bytes() const override {
@@ -59,6 +59,10 @@ std::shared_ptr<const kernel::LibraryConvolution> make_convolution(
   auto plan =
       ConvolutionPlan::choose(*context.dnn(), {.handle = context.dnn_handle()}, problem, reason);
   if (plan) return std::make_shared<DnnConvolution>(context, std::move(*plan));
+  if (problem.bias) {
+    log(LogLevel::info, "cuda: what follows a convolution is not cuDNN's: " + reason);
+    return nullptr;
+  }
   // Once aloud: a library that takes none would else be slow without a word.
   static std::atomic<bool> said = false;
   log(said.exchange(true) ? LogLevel::info : LogLevel::warn,

@@ -11,7 +11,8 @@ namespace {
 using kernel::ConvolutionProblem;
 using Computes = ConvolutionProblem::Computes;
 
-enum : int64_t { x_id = 1, weight_id, y_id };  // how an execution names the values
+// How an execution names the values. Those between operations have numbers from `between_id` on.
+enum : int64_t { x_id = 1, weight_id, y_id, residual_id, bias_id, between_id };
 
 cudnnDataType_t dnn_type_of(DType dtype) {
   return dtype == DType::f16    ? CUDNN_DATA_HALF
@@ -37,10 +38,12 @@ DnnDescriptor describe_tensor(const Dnn& dnn, int64_t id, const ConvolutionProbl
   auto [sizes, strides] = as_image(value);
   DnnDescriptor tensor(dnn, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   tensor.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, id);
-  tensor.set(CUDNN_ATTR_TENSOR_DATA_TYPE, dnn_type_of(problem.dtype));
+  bool between = id >= between_id;
+  tensor.set(CUDNN_ATTR_TENSOR_DATA_TYPE, between ? CUDNN_DATA_FLOAT : dnn_type_of(problem.dtype));
   tensor.set(CUDNN_ATTR_TENSOR_DIMENSIONS, sizes);
   tensor.set(CUDNN_ATTR_TENSOR_STRIDES, strides);
   tensor.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, problem.alignment);
+  if (between) tensor.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, true);
   tensor.finalize();
   return tensor;
 }
@@ -91,30 +94,101 @@ OperationNames names_of(Computes computes) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA};
 }
 
-// A graph of one operation, after all that it is made of.
-std::vector<DnnDescriptor> describe_graph(const Dnn& dnn, const PlanDevice& device,
-                                          const ConvolutionProblem& problem) {
-  OperationNames names = names_of(problem.computes);
-  std::vector<DnnDescriptor> all = {describe_tensor(dnn, x_id, problem, problem.x),
-                                    describe_tensor(dnn, weight_id, problem, problem.weight),
-                                    describe_tensor(dnn, y_id, problem, problem.y),
-                                    describe_windows(dnn, problem)};
-  DnnDescriptor operation(dnn, names.operation);
-  operation.set(names.x, all[0]);
-  operation.set(names.weight, all[1]);
-  operation.set(names.y, all[2]);
-  operation.set(names.windows, all[3]);
-  operation.set(names.factor, 1.0f);
-  operation.set(names.kept, 0.0f);
-  operation.finalize();
-  DnnDescriptor graph(dnn, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-  if (device.handle) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, device.handle);
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
-  graph.finalize();
-  all.push_back(operation);
-  all.push_back(graph);
+// What follows a convolution, in the order in which the library's engines have it.
+enum class Follower { residual, bias, relu };
+
+std::vector<Follower> followers_of(const ConvolutionProblem& problem) {
+  std::vector<Follower> all;
+  if (problem.residual) all.push_back(Follower::residual);
+  if (problem.bias) all.push_back(Follower::bias);
+  if (problem.relu) all.push_back(Follower::relu);
   return all;
 }
+
+// One number a channel, the same at each place.
+ConvolutionProblem::Value bias_of(const ConvolutionProblem& problem) {
+  std::vector<int64_t> sizes(problem.y.sizes.size(), 1), strides(sizes.size(), 1);
+  sizes[1] = problem.y.sizes[1];
+  strides[0] = sizes[1];
+  return {sizes, strides};
+}
+
+// A graph and all that it is made of.
+class Description {
+ public:
+  Description(const Dnn& dnn, const PlanDevice& device, const ConvolutionProblem& problem)
+      : dnn_(dnn), problem_(problem) {
+    std::vector<Follower> followers = followers_of(problem);
+    DnnDescriptor result = followers.empty() ? tensor(y_id) : tensor(between_id);
+    convolve(result);
+    for (size_t i = 0; i < followers.size(); ++i) {
+      bool last = i + 1 == followers.size();
+      DnnDescriptor next = tensor(last ? y_id : between_id + 1 + static_cast<int64_t>(i));
+      follow(followers[i], result, next);
+      result = next;
+    }
+    DnnDescriptor graph(dnn, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+    if (device.handle) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, device.handle);
+    graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operations_);
+    graph.finalize();
+    parts_.insert(parts_.end(), operations_.begin(), operations_.end());
+    parts_.push_back(graph);
+  }
+
+  const DnnDescriptor& graph() const { return parts_.back(); }
+  std::vector<DnnDescriptor> take_parts() { return std::move(parts_); }
+
+ private:
+  DnnDescriptor tensor(int64_t id) {
+    parts_.push_back(describe_tensor(dnn_, id, problem_,
+                                     id == x_id        ? problem_.x
+                                     : id == weight_id ? problem_.weight
+                                     : id == bias_id   ? bias_of(problem_)
+                                                       : problem_.y));
+    return parts_.back();
+  }
+
+  void convolve(const DnnDescriptor& y) {
+    OperationNames names = names_of(problem_.computes);
+    parts_.push_back(describe_windows(dnn_, problem_));
+    DnnDescriptor windows = parts_.back(), operation(dnn_, names.operation);
+    operation.set(names.x, tensor(x_id));
+    operation.set(names.weight, tensor(weight_id));
+    operation.set(names.y, y);
+    operation.set(names.windows, windows);
+    operation.set(names.factor, 1.0f);
+    operation.set(names.kept, 0.0f);
+    operation.finalize();
+    operations_.push_back(operation);
+  }
+
+  void follow(Follower follower, const DnnDescriptor& from, const DnnDescriptor& to) {
+    bool relu = follower == Follower::relu;
+    DnnDescriptor each(dnn_, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+    each.set(CUDNN_ATTR_POINTWISE_MODE, relu ? CUDNN_POINTWISE_RELU_FWD : CUDNN_POINTWISE_ADD);
+    each.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
+    if (relu) {
+      // By NaN a model that diverged is noticed.
+      each.set(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_PROPAGATE_NAN);
+    }
+    each.finalize();
+    parts_.push_back(each);
+    DnnDescriptor operation(dnn_, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, each);
+    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, from);
+    if (!relu) {
+      operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC,
+                    tensor(follower == Follower::bias ? bias_id : residual_id));
+    }
+    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, to);
+    operation.finalize();
+    operations_.push_back(operation);
+  }
+
+  const Dnn& dnn_;
+  const ConvolutionProblem& problem_;
+  std::vector<DnnDescriptor> parts_, operations_;
+};
 
 // What the heuristics name for a graph, the fastest first; none where they refuse it.
 std::vector<DnnDescriptor> ways(const Dnn& dnn, const PlanDevice& device,
@@ -174,10 +248,10 @@ std::optional<ConvolutionPlan> ConvolutionPlan::choose(const Dnn& dnn, const Pla
                                                        std::string& reason) {
   size_t most = most_workspace(problem);
   try {
-    std::vector<DnnDescriptor> described = describe_graph(dnn, device, problem);
+    Description description(dnn, device, problem);
     reason = "it knows no engine";
     for (auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-      for (const DnnDescriptor& way : ways(dnn, device, described.back(), mode, reason)) {
+      for (const DnnDescriptor& way : ways(dnn, device, description.graph(), mode, reason)) {
         try {
           auto notes = notes_of(way);
           if (!takes(notes, problem.dtype)) {
@@ -195,8 +269,8 @@ std::optional<ConvolutionPlan> ConvolutionPlan::choose(const Dnn& dnn, const Pla
             continue;
           }
           ConvolutionPlan result(dnn, plan);
-          described.push_back(way);
-          result.described_ = std::move(described);
+          result.described_ = description.take_parts();
+          result.described_.push_back(way);
           result.notes_ = std::move(notes);
           result.workspace_bytes_ = static_cast<size_t>(bytes[0]);
           return result;
@@ -211,12 +285,21 @@ std::optional<ConvolutionPlan> ConvolutionPlan::choose(const Dnn& dnn, const Pla
   return std::nullopt;
 }
 
-void ConvolutionPlan::execute(cudnnHandle_t handle, const void* x, const void* weight,
-                              const void* y, void* workspace, const std::string& what) const {
+void ConvolutionPlan::execute(cudnnHandle_t handle, const kernel::ConvolutionAddresses& at,
+                              void* workspace, const std::string& what) const {
+  std::vector<int64_t> ids = {x_id, weight_id, y_id};
+  std::vector<const void*> addresses = {at.x, at.weight, at.y};
+  auto add = [&](int64_t id, const void* address) {
+    if (!address) return;
+    ids.push_back(id);
+    addresses.push_back(address);
+  };
+  add(residual_id, at.residual);
+  add(bias_id, at.bias);
   try {
     DnnDescriptor values(*dnn_, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    values.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, std::vector<int64_t>{x_id, weight_id, y_id});
-    values.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::vector<const void*>{x, weight, y});
+    values.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, ids);
+    values.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, addresses);
     values.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, static_cast<const void*>(workspace));
     values.finalize();
     check_dnn(*dnn_, dnn_->execute(handle, plan_.handle(), values.handle()), what);

@@ -29,8 +29,8 @@ class ConvolutionPlan {
   size_t workspace_bytes() const { return workspace_bytes_; }
   const std::vector<cudnnBackendNumericalNote_t>& notes() const { return notes_; }
   // On the handle's stream; `what` names the node in errors.
-  void execute(cudnnHandle_t handle, const void* x, const void* weight, const void* y,
-               void* workspace, const std::string& what) const;
+  void execute(cudnnHandle_t handle, const kernel::ConvolutionAddresses& at, void* workspace,
+               const std::string& what) const;
 
  private:
   ConvolutionPlan(const Dnn& dnn, DnnDescriptor plan) : dnn_(&dnn), plan_(std::move(plan)) {}

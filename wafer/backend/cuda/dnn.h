@@ -44,6 +44,8 @@ inline constexpr auto attribute_type<int64_t> = CUDNN_TYPE_INT64;
 template <>
 inline constexpr auto attribute_type<float> = CUDNN_TYPE_FLOAT;
 template <>
+inline constexpr auto attribute_type<bool> = CUDNN_TYPE_BOOLEAN;
+template <>
 inline constexpr auto attribute_type<char> = CUDNN_TYPE_CHAR;
 template <>
 inline constexpr auto attribute_type<const void*> = CUDNN_TYPE_VOID_PTR;
@@ -53,6 +55,10 @@ template <>
 inline constexpr auto attribute_type<cudnnDataType_t> = CUDNN_TYPE_DATA_TYPE;
 template <>
 inline constexpr auto attribute_type<cudnnConvolutionMode_t> = CUDNN_TYPE_CONVOLUTION_MODE;
+template <>
+inline constexpr auto attribute_type<cudnnPointwiseMode_t> = CUDNN_TYPE_POINTWISE_MODE;
+template <>
+inline constexpr auto attribute_type<cudnnNanPropagation_t> = CUDNN_TYPE_NAN_PROPOGATION;
 template <>
 inline constexpr auto attribute_type<cudnnBackendHeurMode_t> = CUDNN_TYPE_HEUR_MODE;
 template <>
@@ -75,6 +81,11 @@ class DnnDescriptor {
   void set(cudnnBackendAttributeName_t name, const DnnDescriptor& descriptor) {
     cudnnBackendDescriptor_t handle = descriptor.handle();
     set(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &handle);
+  }
+  void set(cudnnBackendAttributeName_t name, const std::vector<DnnDescriptor>& descriptors) {
+    std::vector<cudnnBackendDescriptor_t> handles;
+    for (const DnnDescriptor& each : descriptors) handles.push_back(each.handle());
+    set(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, handles.size(), handles.data());
   }
   void finalize() { take(dnn_->finalize(handle_.get())); }
 

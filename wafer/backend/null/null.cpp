@@ -21,7 +21,9 @@ class NullTarget : public Target {
   }
   std::shared_ptr<const Artifact> compile(const Graph& graph,
                                           const CompileOptions&) const override {
-    LowerOptions lowering{.channels_last = true, .fuse_elementwise = true, .fold_constants = true};
+    LowerOptions lowering{.channels_last = [](const Node&) { return true; },
+                          .fuse_elementwise = true,
+                          .fold_constants = true};
     return compile_for_host(graph, *this, lowering,
                             [](const OpDef&) -> MakeKernel { return do_nothing; });
   }

@@ -1,10 +1,11 @@
-#include "wafer/op/conv.h"
+#include "wafer/kernel/device/convolution.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "wafer/kernel/device/gemm.h"
+#include "wafer/kernel/device/move.h"
 #include "wafer/kernel/device/window.h"
+#include "wafer/op/conv.h"
 #include "wafer/op/op.h"
 
 // Convolutions by the vendor's library where there is one that takes them, else as matrix products:
@@ -357,71 +358,138 @@ class Convolution {
   bool pointwise_ = false;
 };
 
-// Values lie row by row: images, channels, then space.
-ConvolutionProblem::Value row_major(const Type& type) {
-  return {type.shape.sizes(), row_major_strides(type.shape.sizes())};
+ConvolutionProblem::Value value_of(const Type& type) {
+  return {type.shape.sizes(), type.strides()};
 }
 
-// A step in which the vendor's library computes one of x, weight and y, or nothing.
 template <class A>
-std::optional<Step> make_library_convolution(const Node& node, KernelContext& context,
-                                             ConvolutionProblem::Computes computes, const A& attrs,
+std::optional<ConvolutionProblem> problem_of(ConvolutionProblem::Computes computes, const A& attrs,
                                              const Type& x, const Type& weight, const Type& y) {
   bool narrow = y.dtype == DType::f16 || y.dtype == DType::bf16;
   if (!(narrow || y.dtype == DType::f32) || x.dtype != y.dtype || weight.dtype != y.dtype)
     return std::nullopt;
   if (x.elements() == 0 || weight.elements() == 0 || y.elements() == 0) return std::nullopt;
-  auto convolution =
-      session_of(context).queue().library_convolution({.computes = computes,
-                                                       .dtype = y.dtype,
-                                                       .x = row_major(x),
-                                                       .weight = row_major(weight),
-                                                       .y = row_major(y),
-                                                       .stride = attrs.stride,
-                                                       .padding_low = attrs.padding_low,
-                                                       .padding_high = attrs.padding_high,
-                                                       .dilation = attrs.dilation,
-                                                       .groups = attrs.groups});
-  if (!convolution) return std::nullopt;
-  context.kernel = convolution->name();
-  context.scratch_bytes = convolution->workspace_bytes();
-  return [convolution, computes, what = describe(node)](const StepArgs& args) {
-    using Computes = ConvolutionProblem::Computes;
-    const void *first = args.in[0], *second = args.in[1], *result = args.out[0];
-    if (computes == Computes::y)
-      convolution->launch(first, second, result, args.scratch, what);
-    else if (computes == Computes::x)
-      convolution->launch(result, second, first, args.scratch, what);
-    else
-      convolution->launch(first, result, second, args.scratch, what);
+  return ConvolutionProblem{.computes = computes,
+                            .dtype = y.dtype,
+                            .x = value_of(x),
+                            .weight = value_of(weight),
+                            .y = value_of(y),
+                            .stride = attrs.stride,
+                            .padding_low = attrs.padding_low,
+                            .padding_high = attrs.padding_high,
+                            .dilation = attrs.dilation,
+                            .groups = attrs.groups};
+}
+
+// A kernel that knows values row by row alone, on copies of those that lie otherwise.
+Step on_rows(const Node& node, KernelContext& context, const MakeKernel& make) {
+  struct Copy {
+    size_t value, offset;
+    Launch move;
+  };
+  std::vector<Copy> before, after;
+  std::vector<size_t> bytes;
+  auto copy = [&](const Type& from, const Type& to) {
+    return make_move(node, context, from.dtype,
+                     {.sizes = from.shape.sizes(), .from = from.strides(), .to = to.strides()});
+  };
+  std::vector<Tensor> inputs;
+  for (const Tensor& input : node.inputs) {
+    Type rows = input.type();
+    rows.layout = Layout::row_major;
+    if (rows != input.type()) {
+      before.push_back({inputs.size(), 0, copy(input.type(), rows)});
+      bytes.push_back(rows.bytes());
+    }
+    inputs.push_back(make_input(rows, "rows"));
+  }
+  std::vector<Type> outputs = node.outputs;
+  for (Type& type : outputs) {
+    Type rows = type;
+    rows.layout = Layout::row_major;
+    if (rows != type) {
+      after.push_back({static_cast<size_t>(&type - outputs.data()), 0, copy(rows, type)});
+      bytes.push_back(rows.bytes());
+    }
+    type = rows;
+  }
+  if (bytes.empty()) return make(node, context);
+  Tensor on_copies = clone_node(node, inputs, outputs)[0];
+  Step step = make(on_copies.node(), context);
+  Scratch scratch;
+  scratch.reserve(context.scratch_bytes);
+  size_t next = 0;
+  for (auto* copies : {&before, &after}) {
+    for (Copy& each : *copies) each.offset = scratch.reserve(bytes[next++]);
+  }
+  context.scratch_bytes = scratch.total();
+  return [=, in_count = inputs.size(), out_count = outputs.size()](const StepArgs& args) {
+    std::vector<void*> in(args.in, args.in + in_count), out(args.out, args.out + out_count);
+    for (const Copy& each : before) {
+      in[each.value] = args.scratch + each.offset;
+      each.move({args.in[each.value], in[each.value], nullptr});
+    }
+    for (const Copy& each : after) out[each.value] = args.scratch + each.offset;
+    step({in.data(), out.data(), args.scratch});
+    for (const Copy& each : after) each.move({out[each.value], args.out[each.value], nullptr});
   };
 }
 
+// By the vendor's library, else as products.
+Step make_convolution(const Node& node, KernelContext& context, const MakeKernel& products) {
+  auto problem = convolution_problem(node);
+  auto library = problem ? find_library_convolution(context, *problem) : nullptr;
+  if (!library) return on_rows(node, context, products);
+  context.kernel = library->name();
+  return [library, computes = problem->computes, what = describe(node)](const StepArgs& args) {
+    const void *first = args.in[0], *second = args.in[1], *result = args.out[0];
+    ConvolutionAddresses at{first, second, result};
+    if (computes == ConvolutionProblem::Computes::x) at = {result, second, first};
+    if (computes == ConvolutionProblem::Computes::weight) at = {first, result, second};
+    library->launch(at, args.scratch, what);
+  };
+}
 }  // namespace
 
-WAFER_KERNEL(conv) {
-  const auto& attrs = node.attr<ConvAttrs>();
-  const Type &x = node.inputs[0].type(), &weight = node.inputs[1].type(), &y = node.outputs[0];
+std::optional<ConvolutionProblem> convolution_problem(const Node& node) {
   using Computes = ConvolutionProblem::Computes;
-  if (auto step = make_library_convolution(node, context, Computes::y, attrs, x, weight, y))
-    return *step;
-  return Convolution(node, context, attrs, x, weight, y).forward();
+  const Type &first = node.inputs[0].type(), &second = node.inputs[1].type();
+  const Type& result = node.outputs[0];
+  if (node.is(op::conv))
+    return problem_of(Computes::y, node.attr<ConvAttrs>(), first, second, result);
+  const auto& attrs = node.attr<ConvGradientAttrs>();
+  if (node.is(op::conv_input_gradient))
+    return problem_of(Computes::x, attrs, result, second, first);
+  return problem_of(Computes::weight, attrs, first, result, second);
+}
+
+std::shared_ptr<const LibraryConvolution> find_library_convolution(
+    KernelContext& context, const ConvolutionProblem& problem) {
+  auto library = session_of(context).queue().library_convolution(problem);
+  if (library) context.scratch_bytes = library->workspace_bytes();
+  return library;
+}
+
+WAFER_KERNEL(conv) {
+  return make_convolution(node, context, [](const Node& conv, KernelContext& on) {
+    return Convolution(conv, on, conv.attr<ConvAttrs>(), conv.inputs[0].type(),
+                       conv.inputs[1].type(), conv.outputs[0])
+        .forward();
+  });
 }
 WAFER_KERNEL(conv_input_gradient) {
-  const auto& attrs = node.attr<ConvGradientAttrs>();
-  const Type &x = node.outputs[0], &weight = node.inputs[1].type(), &y = node.inputs[0].type();
-  using Computes = ConvolutionProblem::Computes;
-  if (auto step = make_library_convolution(node, context, Computes::x, attrs, x, weight, y))
-    return *step;
-  return Convolution(node, context, attrs, x, weight, y).input_gradient();
+  return make_convolution(node, context, [](const Node& conv, KernelContext& on) {
+    return Convolution(conv, on, conv.attr<ConvGradientAttrs>(), conv.outputs[0],
+                       conv.inputs[1].type(), conv.inputs[0].type())
+        .input_gradient();
+  });
 }
 WAFER_KERNEL(conv_weight_gradient) {
-  const auto& attrs = node.attr<ConvGradientAttrs>();
-  const Type &x = node.inputs[0].type(), &weight = node.outputs[0], &y = node.inputs[1].type();
-  using Computes = ConvolutionProblem::Computes;
-  if (auto step = make_library_convolution(node, context, Computes::weight, attrs, x, weight, y))
-    return *step;
-  return Convolution(node, context, attrs, x, weight, y).weight_gradient();
+  return make_convolution(node, context, [](const Node& conv, KernelContext& on) {
+    return Convolution(conv, on, conv.attr<ConvGradientAttrs>(), conv.inputs[0].type(),
+                       conv.outputs[0], conv.inputs[1].type())
+        .weight_gradient();
+  });
 }
 
 }  // namespace wafer::kernel

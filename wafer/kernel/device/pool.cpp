@@ -8,16 +8,29 @@
 namespace wafer::kernel {
 
 namespace {
-// p: items, whether padded elements count; the window's numbers from 8 on.
+// p: items, whether padded elements count; the window's numbers from 8 on. Items are elements as
+// they lie. Of an item in planes of `image` elements: PLACE is where it is in its plane, START
+// where its plane begins in a value with planes of `other` elements, STEP the distance of
+// neighbours there.
 constexpr std::string_view pool_source = R"(
+#if CHANNELS_LAST
+#define PLACE(t, image) ((t) / CHANNELS % (image))
+#define START(t, image, other) \
+  ((WF_I64)((t) / CHANNELS / (image)) * (other) * CHANNELS + (t) % CHANNELS)
+#define STEP CHANNELS
+#else
+#define PLACE(t, image) ((t) % (image))
+#define START(t, image, other) ((WF_I64)((t) / (image)) * (other))
+#define STEP 1
+#endif
 WF_KERNEL max_pool(WF_BUFFER(x), WF_BUFFER(y), WF_BUFFER(winner), WF_NUMBERS) {
   WF_POINTER(const X_T, x);
   WF_POINTER(Y_T, y);
   WF_POINTER(I_T, winner);
   const WF_GLOBAL WF_I64* w = p + 8;
   WF_LOOP(t, (int)p[0]) {
-    int ox = t % YW, oy = t / YW % YH, oz = t / (YW * YH) % YD, plane = t / Y_IMAGE;
-    const WF_GLOBAL X_T* from = x + (WF_I64)plane * X_IMAGE;
+    int at = PLACE(t, Y_IMAGE), ox = at % YW, oy = at / YW % YH, oz = at / (YW * YH);
+    const WF_GLOBAL X_T* from = x + START(t, Y_IMAGE, X_IMAGE);
     X_C best = LOWEST;
     int tap = 0, index = 0, found = 0;
     for (int kz = 0; kz < KD; ++kz) {
@@ -27,7 +40,7 @@ WF_KERNEL max_pool(WF_BUFFER(x), WF_BUFFER(y), WF_BUFFER(winner), WF_NUMBERS) {
         for (int kx = 0; kx < KW; ++kx, ++tap) {
           int xx = ox * SW + kx * DW - PW;
           if (z < 0 || z >= XD || yy < 0 || yy >= XH || xx < 0 || xx >= XW) continue;
-          X_C value = X_LOAD(from, (z * XH + yy) * XW + xx);
+          X_C value = X_LOAD(from, ((z * XH + yy) * XW + xx) * STEP);
           // NaN is greatest.
           if (found && !(value != value ? best == best : best < value)) continue;
           best = value;
@@ -46,7 +59,8 @@ WF_KERNEL max_pool_gradient(WF_BUFFER(g), WF_BUFFER(winner), WF_BUFFER(y), WF_NU
   WF_POINTER(Y_T, y);
   const WF_GLOBAL WF_I64* w = p + 8;
   WF_LOOP(t, (int)p[0]) {
-    int ix = t % XW, iy = t / XW % XH, iz = t / (XW * XH) % XD, plane = t / X_IMAGE;
+    int here = PLACE(t, X_IMAGE), ix = here % XW, iy = here / XW % XH, iz = here / (XW * XH);
+    WF_I64 first = START(t, X_IMAGE, Y_IMAGE);
     Y_C sum = 0;
     int tap = 0;
     for (int kz = 0; kz < KD; ++kz) {
@@ -57,7 +71,7 @@ WF_KERNEL max_pool_gradient(WF_BUFFER(g), WF_BUFFER(winner), WF_BUFFER(y), WF_NU
           int xx = ix + PW - kx * DW;
           if (z < 0 || yy < 0 || xx < 0 || z % SD || yy % SH || xx % SW) continue;
           if (z / SD >= YD || yy / SH >= YH || xx / SW >= YW) continue;
-          WF_I64 at = (WF_I64)plane * Y_IMAGE + (z / SD * YH + yy / SH) * YW + xx / SW;
+          WF_I64 at = first + ((z / SD * YH + yy / SH) * YW + xx / SW) * STEP;
           if (winner[at] == tap) sum += X_LOAD(g, at);
         }
       }
@@ -86,8 +100,8 @@ WF_KERNEL avg_pool(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
   WF_POINTER(Y_T, y);
   const WF_GLOBAL WF_I64* w = p + 8;
   WF_LOOP(t, (int)p[0]) {
-    int ox = t % YW, oy = t / YW % YH, oz = t / (YW * YH) % YD, plane = t / Y_IMAGE;
-    const WF_GLOBAL X_T* from = x + (WF_I64)plane * X_IMAGE;
+    int at = PLACE(t, Y_IMAGE), ox = at % YW, oy = at / YW % YH, oz = at / (YW * YH);
+    const WF_GLOBAL X_T* from = x + START(t, Y_IMAGE, X_IMAGE);
     X_C sum = 0;
     for (int kz = 0; kz < KD; ++kz) {
       int z = oz * SD + kz * DD - PD;
@@ -97,7 +111,7 @@ WF_KERNEL avg_pool(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
         if (yy < 0 || yy >= XH) continue;
         for (int kx = 0; kx < KW; ++kx) {
           int xx = ox * SW + kx * DW - PW;
-          if (xx >= 0 && xx < XW) sum += X_LOAD(from, (z * XH + yy) * XW + xx);
+          if (xx >= 0 && xx < XW) sum += X_LOAD(from, ((z * XH + yy) * XW + xx) * STEP);
         }
       }
     }
@@ -109,7 +123,8 @@ WF_KERNEL avg_pool_gradient(WF_BUFFER(g), WF_BUFFER(y), WF_NUMBERS) {
   WF_POINTER(Y_T, y);
   const WF_GLOBAL WF_I64* w = p + 8;
   WF_LOOP(t, (int)p[0]) {
-    int ix = t % XW, iy = t / XW % XH, iz = t / (XW * XH) % XD, plane = t / X_IMAGE;
+    int here = PLACE(t, X_IMAGE), ix = here % XW, iy = here / XW % XH, iz = here / (XW * XH);
+    WF_I64 first = START(t, X_IMAGE, Y_IMAGE);
     Y_C sum = 0;
     for (int kz = 0; kz < KD; ++kz) {
       int z = iz + PD - kz * DD;
@@ -120,8 +135,7 @@ WF_KERNEL avg_pool_gradient(WF_BUFFER(g), WF_BUFFER(y), WF_NUMBERS) {
           if (z < 0 || yy < 0 || xx < 0 || z % SD || yy % SH || xx % SW) continue;
           int oz = z / SD, oy = yy / SH, ox = xx / SW;
           if (oz >= YD || oy >= YH || ox >= YW) continue;
-          sum += X_LOAD(g, (WF_I64)plane * Y_IMAGE + (oz * YH + oy) * YW + ox) /
-                 divisor(oz, oy, ox, p);
+          sum += X_LOAD(g, first + ((oz * YH + oy) * YW + ox) * STEP) / divisor(oz, oy, ox, p);
         }
       }
     }
@@ -143,6 +157,7 @@ Launch pool_launch(const Node& node, KernelContext& context, const std::string& 
   head.resize(8);
   auto window = window_numbers(attrs, x.shape, y.shape, attrs.kernel);
   head.insert(head.end(), window.begin(), window.end());
+  WAFER_CHECK(x.layout == y.layout, node.op->name, " between layouts");
   bool f64 = x.dtype == DType::f64;
   // Values have one dtype on both sides; winners' places are of another.
   DType winner = DType::i64;
@@ -151,7 +166,8 @@ Launch pool_launch(const Node& node, KernelContext& context, const std::string& 
   std::string text =
       library_source(context,
                      window_text + words("X", x.dtype) + words("Y", x.dtype) + words("I", winner) +
-                         str("#define LOWEST ((X_C)", lowest(x.dtype), ")\n"),
+                         str("#define LOWEST ((X_C)", lowest(x.dtype), ")\n#define CHANNELS_LAST ",
+                             x.layout == Layout::channels_last, "\n"),
                      pool_source, f64);
   context.kernel = name;
   return make_launch(node, context, text, name, head, items,

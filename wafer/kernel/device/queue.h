@@ -23,7 +23,10 @@ struct Capabilities {
   int units = 1;  // cores, multiprocessors
   size_t memory_bytes = 0, largest_buffer = 0;
   bool fast_bf16 = false, fast_f16 = false;  // it multiplies these in hardware
-  bool joins_followers = false;  // its library computes what follows a product together with it
+  // Its libraries compute what follows a product, or a convolution, together with it.
+  bool joins_behind_products = false, joins_behind_convolutions = false;
+  // Its library's convolutions in f16 and bf16 read channels last.
+  bool narrow_channels_last = false;
 };
 
 // A compiled source, and one kernel of it, which keeps it alive. Backends derive their own.
@@ -73,7 +76,8 @@ class LibraryProduct {
 // A convolution y = x * weight (a cross-correlation) over one to three spatial dimensions, or one
 // of its gradients: two of the three values are given, and the third is computed. Sizes and
 // distances of elements are in the order [images, channels, spatial...] and [channels of y,
-// channels of x in a group, window...], wherever the values lie.
+// channels of x in a group, window...], wherever the values lie. Behind y more may follow:
+// y = activation(x * weight + bias + residual).
 struct ConvolutionProblem {
   enum class Computes { y, x, weight };
   struct Value {
@@ -85,16 +89,25 @@ struct ConvolutionProblem {
   Value x, weight, y;
   std::vector<int64_t> stride, padding_low, padding_high, dilation;  // for each spatial dimension
   int64_t groups = 1;
+  bool bias = false;      // [channels of y], of the dtype
+  bool residual = false;  // of y's type and place in memory
+  bool relu = false;
   int64_t alignment = 16;  // of the addresses, in bytes
   auto operator<=>(const ConvolutionProblem&) const = default;
+};
+
+// Where the values of a convolution are; null: it has none. The one that is computed is written.
+struct ConvolutionAddresses {
+  const void *x = nullptr, *weight = nullptr, *y = nullptr;
+  const void *residual = nullptr, *bias = nullptr;
 };
 
 // Such a convolution as a library of the device's vendor computes it.
 class LibraryConvolution {
  public:
   virtual ~LibraryConvolution() = default;
-  // Writes the one that the problem computes. `what` names the node in errors.
-  virtual void launch(const void* x, const void* weight, const void* y, void* workspace,
+  // `what` names the node in errors.
+  virtual void launch(const ConvolutionAddresses& at, void* workspace,
                       const std::string& what) const = 0;
   // Memory of the program that a launch works in, any of 64-byte alignment.
   virtual size_t workspace_bytes() const = 0;

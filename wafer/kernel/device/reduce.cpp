@@ -5,18 +5,19 @@
 #include "wafer/kernel/device/session.h"
 #include "wafer/op/op.h"
 
-// Reductions: a work item makes one element of the result, or sixteen neighbours where those lie
-// side by side in the input. Where there are few results each is made in parts, which a second
-// launch adds up. Sums run in eight lanes or blocks of 64 terms, so that their errors stay small.
+// Reductions: a work item makes one element of the result, or on a CPU sixteen neighbours where
+// those lie side by side in the input; on a GPU neighbouring work items read neighbours then. Where
+// there are few results each is made in parts, which a second launch adds up. Sums run in eight
+// lanes or blocks of 64 terms, so that their errors stay small.
 namespace wafer::kernel {
 
 namespace {
 using Sizes = std::vector<int64_t>;
 
 // p: results, parts, terms, inner size and stride of the reduced dimensions, rank of the kept and
-// of the outer reduced dimensions; from 8 on in eights: sizes and strides of the kept ones, sizes
-// and strides of the outer reduced ones. With columns: results are groups of up to 16 of p[7]
-// columns.
+// of the outer reduced dimensions, whether results lie side by side; from 8 on in eights: sizes and
+// strides of the kept ones, sizes and strides of the outer reduced ones. With columns: results are
+// groups of up to 16 of p[7] columns.
 constexpr std::string_view reduce_source = R"(
 WF_FUNCTION WF_I64 place(int number, int rank, const WF_GLOBAL WF_I64* sizes,
                          const WF_GLOBAL WF_I64* strides) {
@@ -49,8 +50,9 @@ WF_KERNEL reduce(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
   int results = (int)p[0], parts = (int)p[1], terms = (int)p[2], inner = (int)p[3];
   int each = (terms + parts - 1) / parts;
   WF_LOOP(t, results * parts) {
-    int part = t % parts, k = part * each, end = min(k + each, terms);
-    const WF_GLOBAL X_T* from = x + place(t / parts, (int)p[5], p + 8, p + 16);
+    int part = p[7] ? t / results : t % parts, result = p[7] ? t % results : t / parts;
+    int k = part * each, end = min(k + each, terms);
+    const WF_GLOBAL X_T* from = x + place(result, (int)p[5], p + 8, p + 16);
     Y_C total = INITIAL;
     while (k < end) {
       int row = k / inner, column = k % inner, count = min(inner - column, end - k);
@@ -58,7 +60,7 @@ WF_KERNEL reduce(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
       total = COMBINE(total, sum);
       k += count;
     }
-    Y_STORE(y, t, total);
+    Y_STORE(y, result * parts + part, total);
   }
 }
 WF_KERNEL reduce_columns(WF_BUFFER(x), WF_BUFFER(y), WF_NUMBERS) {
@@ -160,8 +162,8 @@ Step reduction(const Node& node, KernelContext& context) {
   Operation operation = operation_of(node, computed);
   const Capabilities& device = session_of(context).queue().capabilities();
   int64_t results = y.elements(), terms = reduced.count();
-  bool columns = device.is_cpu && !kept.sizes.empty() && kept.strides.back() == 1 &&
-                 kept.sizes.back() >= 8 && results > 0;
+  bool side_by_side = !kept.sizes.empty() && kept.strides.back() == 1;
+  bool columns = device.is_cpu && side_by_side && kept.sizes.back() >= 8 && results > 0;
   int64_t width = columns ? kept.sizes.back() : 1;
   if (columns) {
     kept.sizes.pop_back();
@@ -190,7 +192,8 @@ Step reduction(const Node& node, KernelContext& context) {
   }
   put(p, 0,
       {groups, parts, terms, std::max<int64_t>(inner, 1), inner_stride,
-       static_cast<int64_t>(kept.sizes.size()), static_cast<int64_t>(outer.sizes.size()), width});
+       static_cast<int64_t>(kept.sizes.size()), static_cast<int64_t>(outer.sizes.size()),
+       columns ? width : side_by_side});
   put(p, 8, kept.sizes);
   put(p, 16, kept.strides);
   put(p, 24, outer.sizes);
@@ -205,7 +208,7 @@ Step reduction(const Node& node, KernelContext& context) {
 
   context.scratch_bytes = byte_size(computed, results * parts);
   Sizes q(40);
-  put(q, 0, {results, 1, parts, parts, 1, 1, 0, 1});
+  put(q, 0, {results, 1, parts, parts, 1, 1, 0, 0});
   put(q, 8, {results});
   put(q, 16, {parts});
   Launch second = make_launch(node, context, source_for(context, operation, computed, y.dtype),

@@ -1,8 +1,9 @@
 #include "wafer/kernel/device/target.h"
 
+#include <algorithm>
 #include <chrono>
 
-#include "wafer/kernel/device/product_group.h"
+#include "wafer/kernel/device/followers.h"
 #include "wafer/kernel/program.h"
 #include "wafer/op/op.h"
 #include "wafer/pass/host/control_flow.h"
@@ -15,7 +16,7 @@ namespace {
 constexpr int64_t most_elements = int64_t{1} << 30;
 
 Step make_fused(const Node& node, KernelContext& context) {
-  if (auto group = contraction_group(node)) return make_product_group(node, *group, context);
+  if (auto group = contraction_group(node)) return make_with_followers(node, *group, context);
   return make_elementwise(node, context);
 }
 
@@ -23,6 +24,17 @@ MakeKernel lookup(const OpDef& op) {
   if (&op == &op::fused) return make_fused;
   if (is_elementwise(op)) return make_elementwise;
   return find_kernel(op);
+}
+
+bool is_narrow(DType dtype) {
+  return dtype == DType::f16 || dtype == DType::bf16;
+}
+
+bool has_narrow_convolutions(const Graph& graph) {
+  auto nodes = topological_order(graph);
+  return std::any_of(nodes.begin(), nodes.end(), [](const Node* node) {
+    return node->is(op::conv) && is_narrow(node->outputs[0].dtype);
+  });
 }
 
 std::string unsupported_type(const Type& type, const Capabilities& capabilities) {
@@ -57,10 +69,16 @@ std::shared_ptr<const Artifact> QueueTarget::compile(const Graph& graph,
                                                      const CompileOptions&) const {
   auto start = std::chrono::steady_clock::now();
   LowerOptions lowering{.fuse_elementwise = true, .fold_constants = true};
-  if (queue_.capabilities().joins_followers) {
-    lowering.fuse_epilogues = [](const Node& node) {
-      return node.is(op::matmul) && is_floating(node.outputs[0].dtype);
+  const Capabilities& device = queue_.capabilities();
+  if (device.joins_behind_products || device.joins_behind_convolutions) {
+    lowering.fuse_epilogues = [&](const Node& node) {
+      bool joins =
+          node.is(op::matmul) ? device.joins_behind_products : device.joins_behind_convolutions;
+      return joins && is_floating(node.outputs[0].dtype);
     };
+  }
+  if (device.narrow_channels_last && has_narrow_convolutions(graph)) {
+    lowering.channels_last = [](const Node& node) { return is_narrow(node.outputs[0].dtype); };
   }
   Graph lowered = on_device(lower(graph, *this, lowering));
   Session session(queue_);
