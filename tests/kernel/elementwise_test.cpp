@@ -268,8 +268,8 @@ INSTANTIATE_TEST_SUITE_P(F32, FunctionTest,
                                            Function{"asin", asin, std::asin, -1, 1, 2},
                                            Function{"acos", acos, std::acos, -1, 1, 2},
                                            Function{"atan", atan, std::atan, -10, 10, 2},
-                                           Function{"tanh", tanh, std::tanh, -10, 10, 3},
-                                           Function{"erf", erf, std::erf, -4, 4, 3}),
+                                           Function{"tanh", tanh, std::tanh, -10, 10, 5},
+                                           Function{"erf", erf, std::erf, -4, 4, 5}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 TEST(Elementwise, EveryOpOnF64AndIntegersAgreesWithDouble) {

@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "wafer/backend/cpu/contraction.h"
+#include "wafer/backend/cpu/isa.h"
 #include "wafer/backend/cpu/rows.h"
+#include "wafer/backend/cpu/simd/gemm.h"
 #include "wafer/backend/cpu/simd/rows.h"
 #include "wafer/base/threads.h"
 #include "wafer/op/op.h"
@@ -28,6 +30,9 @@ struct Problem {
   std::vector<int64_t> mask_offsets;  // of each head, in elements; none without a mask
   size_t mask_bytes = 0;              // of one element
   int64_t block;                      // queries that are worked on together
+  // Own products read rows that are apart where they lie. Where oneDNN has kernels for these small
+  // ones (AVX-512) those are faster.
+  bool own_products;
 
   // `first`: the query's place among the node's inputs.
   Problem(const Node& node, size_t first) {
@@ -39,6 +44,7 @@ struct Problem {
     queries = query.positions.value(), width = query.width.value();
     keys = value.positions.value(), value_width = value.width.value();
     dtype = node.inputs[first].dtype();
+    own_products = dtype == DType::f32 && isa() == Isa::avx2 && keys * width * value_width > 0;
     rules.scale = static_cast<float>(attrs.scale);
     rules.causal = attrs.causal;
     if (node.inputs.size() > first + 3) read_mask(node.inputs[first + 3].type(), query.leading);
@@ -82,19 +88,41 @@ struct Problem {
   }
 };
 
-// A product of matrices that one thread computes.
+// A matrix of a product: rows of `columns`, `pitch` elements from one to the next.
+struct Operand {
+  int64_t rows, columns, pitch;
+  bool transposed = false;  // a factor: its columns are the matrix's rows
+};
+
+// A product y = a b of matrices that one thread computes, or y += a b where it may add.
 class Product {
  public:
-  Product() = default;
-  Product(Type a, Type b, DType result, bool transpose_a, bool transpose_b,
-          KernelContext& context) {
-    int64_t rows = a.shape.size(transpose_a ? 1 : 0), columns = b.shape.size(transpose_b ? 0 : 1);
-    MatmulProblem problem{std::move(a), std::move(b), Type{result, Shape{rows, columns}},
-                          transpose_a, transpose_b};
+  Product(const Problem& p, Operand a, Operand b, int64_t y_pitch, DType result,
+          KernelContext& context)
+      : m_(a.transposed ? a.columns : a.rows), n_(b.transposed ? b.rows : b.columns) {
+    if (p.own_products) {
+      args_ = {.m = m_,
+               .n = n_,
+               .k = a.transposed ? a.rows : a.columns,
+               .a_row = a.transposed ? 1 : a.pitch,
+               .a_column = a.transposed ? a.pitch : 1,
+               .b_row = b.transposed ? 1 : b.pitch,
+               .b_column = b.transposed ? b.pitch : 1,
+               .c_row = y_pitch};
+      scratch_bytes_ = static_cast<size_t>(gemm_workspace) * sizeof(float);
+      context.kernel = str("attention:own:", name(isa()));
+      return;
+    }
+    MatmulProblem problem{{p.dtype, Shape{a.rows, a.columns}},
+                          {p.dtype, Shape{b.rows, b.columns}},
+                          {result, Shape{m_, n_}},
+                          a.transposed,
+                          b.transposed};
     problem.threads = 1;
     KernelContext inner{context.target, {true}};
     step_ = make_matmul(problem, {}, inner);
-    scratch_bytes_ = inner.scratch_bytes;
+    sum_at_ = (inner.scratch_bytes + 63) / 64 * 64;
+    scratch_bytes_ = sum_at_ + static_cast<size_t>(m_ * n_) * sizeof(float);
     context.library_bytes =
         std::max(context.library_bytes, inner.library_bytes * static_cast<size_t>(thread_count()));
     context.kernel = str("attention:", inner.kernel);
@@ -102,14 +130,33 @@ class Product {
 
   size_t scratch_bytes() const { return scratch_bytes_; }
   void operator()(const void* a, const void* b, void* y, std::byte* scratch) const {
+    if (!step_) return multiply(a, b, static_cast<float*>(y), scratch, false);
     void* const in[] = {const_cast<void*>(a), const_cast<void*>(b)};
     void* const out[] = {y};
     step_({in, out, scratch});
   }
+  // Of an f32 result.
+  void add(const void* a, const void* b, float* y, std::byte* scratch) const {
+    if (!step_) return multiply(a, b, y, scratch, true);
+    auto* more = reinterpret_cast<float*>(scratch + sum_at_);
+    (*this)(a, b, more, scratch);
+    for (int64_t i = 0; i < m_ * n_; ++i) y[i] += more[i];
+  }
 
  private:
-  Step step_;
-  size_t scratch_bytes_ = 0;
+  void multiply(const void* a, const void* b, float* y, std::byte* scratch, bool adds) const {
+    GemmArgs args = args_;
+    args.a = static_cast<const float*>(a);
+    args.b = static_cast<const float*>(b);
+    args.c = y;
+    args.accumulate = adds;
+    gemm_block_kernel()(args, reinterpret_cast<float*>(scratch));
+  }
+
+  int64_t m_, n_;
+  GemmArgs args_;
+  Step step_;  // else our own
+  size_t scratch_bytes_ = 0, sum_at_ = 0;
 };
 
 size_t float_bytes(int64_t count) {
@@ -132,14 +179,23 @@ void copy_rows(const std::byte* from, size_t from_pitch, std::byte* to, size_t t
 }
 
 // A head's matrix among all of them: queries, keys, values or results, `rows` of `columns`. Where
-// the rows of a batch's heads for one position lie side by side, products take and leave copies
-// without gaps, in memory of the part.
+// the rows of a batch's heads for one position lie side by side, oneDNN's products take and leave
+// copies without gaps, in memory of the part.
 class Matrices {
  public:
   Matrices(const Problem& p, int64_t rows, int64_t columns)
-      : bytes_(byte_size(p.dtype, static_cast<size_t>(columns))), rows_(rows), inside_(p.inside) {}
+      : bytes_(byte_size(p.dtype, static_cast<size_t>(columns))),
+        rows_(rows),
+        columns_(columns),
+        inside_(p.inside),
+        copied_(p.inside > 1 && !p.own_products) {}
 
-  bool apart() const { return inside_ > 1; }
+  bool apart() const { return copied_; }
+  // What products work on: `count` rows, or all.
+  Operand operand(int64_t count) const {
+    return {count, columns_, copied_ ? columns_ : columns_ * inside_};
+  }
+  Operand operand() const { return operand(rows_); }
   // Bytes of a copy of so many rows; 0 where none is made.
   size_t copy_bytes(int64_t count) const {
     return apart() ? static_cast<size_t>(count) * bytes_ : 0;
@@ -168,8 +224,14 @@ class Matrices {
   size_t pitch() const { return bytes_ * static_cast<size_t>(inside_); }
 
   size_t bytes_;  // of a row
-  int64_t rows_, inside_;
+  int64_t rows_, columns_, inside_;
+  bool copied_;
 };
+
+Operand transposed(Operand operand) {
+  operand.transposed = !operand.transposed;
+  return operand;
+}
 
 // f32 as a factor of a product in the problem's dtype: as it is, or converted into `memory`.
 const void* as_factor(const Floats& floats, const float* values, int64_t count, std::byte* memory) {
@@ -195,17 +257,28 @@ void for_items(int64_t items, int64_t parts, std::byte* memory, size_t bytes, F&
   });
 }
 
+// The matrices of all heads.
+struct Heads {
+  Matrices queries, keys, values, results;
+
+  explicit Heads(const Problem& p)
+      : queries(p, p.queries, p.width),
+        keys(p, p.keys, p.width),
+        values(p, p.keys, p.value_width),
+        results(p, p.queries, p.value_width) {}
+};
+
 // What is done with one block of `rows` queries.
 struct Forward {
   int64_t rows = 0;
   Product scores, result;
 
-  Forward(const Problem& p, int64_t count, KernelContext& context)
+  Forward(const Problem& p, const Heads& h, int64_t count, KernelContext& context)
       : rows(count),
-        scores({p.dtype, Shape{rows, p.width}}, {p.dtype, Shape{p.keys, p.width}}, DType::f32,
-               false, true, context),
-        result({p.dtype, Shape{rows, p.keys}}, {p.dtype, Shape{p.keys, p.value_width}}, p.dtype,
-               false, false, context) {}
+        scores(p, h.queries.operand(rows), transposed(h.keys.operand()), p.keys, DType::f32,
+               context),
+        result(p, {rows, p.keys, p.keys}, h.values.operand(), h.results.operand().pitch, p.dtype,
+               context) {}
   size_t scratch_bytes() const { return std::max(scores.scratch_bytes(), result.scratch_bytes()); }
 };
 
@@ -214,31 +287,34 @@ struct Backward {
   Product scores, by_weights, by_query, by_key, by_value;
 
   // Gradients by keys and values are f32: they are sums over blocks.
-  Backward(const Problem& p, int64_t count, KernelContext& context)
+  Backward(const Problem& p, const Heads& h, int64_t count, KernelContext& context)
       : rows(count),
-        scores({p.dtype, Shape{rows, p.width}}, {p.dtype, Shape{p.keys, p.width}}, DType::f32,
-               false, true, context),
-        by_weights({p.dtype, Shape{rows, p.value_width}}, {p.dtype, Shape{p.keys, p.value_width}},
-                   DType::f32, false, true, context),
-        by_query({p.dtype, Shape{rows, p.keys}}, {p.dtype, Shape{p.keys, p.width}}, p.dtype, false,
-                 false, context),
-        by_key({p.dtype, Shape{rows, p.keys}}, {p.dtype, Shape{rows, p.width}}, DType::f32, true,
-               false, context),
-        by_value({p.dtype, Shape{rows, p.keys}}, {p.dtype, Shape{rows, p.value_width}}, DType::f32,
-                 true, false, context) {}
+        scores(p, h.queries.operand(rows), transposed(h.keys.operand()), p.keys, DType::f32,
+               context),
+        by_weights(p, h.results.operand(rows), transposed(h.values.operand()), p.keys, DType::f32,
+                   context),
+        by_query(p, block(p), h.keys.operand(), h.queries.operand().pitch, p.dtype, context),
+        by_key(p, transposed(block(p)), h.queries.operand(rows), h.keys.operand().pitch,
+               DType::f32, context),
+        by_value(p, transposed(block(p)), h.results.operand(rows), h.values.operand().pitch,
+                 DType::f32, context) {}
   size_t scratch_bytes() const {
     size_t most = 0;
     for (const Product* product : {&scores, &by_weights, &by_query, &by_key, &by_value})
       most = std::max(most, product->scratch_bytes());
     return most;
   }
+
+ private:
+  Operand block(const Problem& p) const { return {rows, p.keys, p.keys}; }  // of weights
 };
 
 // The work on a whole block, and on what is left at the end of the queries.
 template <class Work>
-std::pair<Work, std::optional<Work>> works(const Problem& p, KernelContext& context) {
-  std::pair<Work, std::optional<Work>> result{Work(p, p.block, context), std::nullopt};
-  if (p.rest() > 0) result.second.emplace(p, p.rest(), context);
+std::pair<Work, std::optional<Work>> works(const Problem& p, const Heads& heads,
+                                           KernelContext& context) {
+  std::pair<Work, std::optional<Work>> result{Work(p, heads, p.block, context), std::nullopt};
+  if (p.rest() > 0) result.second.emplace(p, heads, p.rest(), context);
   return result;
 }
 template <class Work>
@@ -250,9 +326,10 @@ size_t scratch_of(const std::pair<Work, std::optional<Work>>& works) {
 WAFER_KERNEL(scaled_dot_product_attention) {
   WAFER_CHECK(why_decomposed(node).empty(), why_decomposed(node));
   Problem p(node, 0);
-  auto work = works<Forward>(p, context);
-  Matrices queries(p, p.queries, p.width), keys(p, p.keys, p.width),
-      values(p, p.keys, p.value_width), results(p, p.queries, p.value_width);
+  Heads heads(p);
+  Matrices queries = heads.queries, keys = heads.keys, values = heads.values,
+           results = heads.results;
+  auto work = works<Forward>(p, heads, context);
   Scratch memory_of_part;
   size_t scores_at = memory_of_part.reserve(float_bytes(p.block * p.keys));
   size_t weights_at =
@@ -295,10 +372,11 @@ WAFER_KERNEL(scaled_dot_product_attention) {
 WAFER_KERNEL(scaled_dot_product_attention_gradient) {
   WAFER_CHECK(why_decomposed(node).empty(), why_decomposed(node));
   Problem p(node, 1);
-  auto work = works<Backward>(p, context);
+  Heads heads(p);
+  Matrices queries = heads.queries, keys = heads.keys, values = heads.values,
+           results = heads.results;
+  auto work = works<Backward>(p, heads, context);
   int64_t by_key_size = p.keys * p.width, by_value_size = p.keys * p.value_width;
-  Matrices queries(p, p.queries, p.width), keys(p, p.keys, p.width),
-      values(p, p.keys, p.value_width), results(p, p.queries, p.value_width);
   Scratch memory_of_part;
   size_t weights_at = memory_of_part.reserve(float_bytes(p.block * p.keys));
   size_t scores_at = memory_of_part.reserve(float_bytes(p.block * p.keys));
@@ -306,7 +384,6 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
       memory_of_part.reserve(byte_size(p.dtype, static_cast<size_t>(p.block * p.keys)));
   size_t by_key_at = memory_of_part.reserve(float_bytes(by_key_size));
   size_t by_value_at = memory_of_part.reserve(float_bytes(by_value_size));
-  size_t more_at = memory_of_part.reserve(float_bytes(std::max(by_key_size, by_value_size)));
   // Queries of a block, and their gradients once the queries are not needed any more.
   size_t query_at = memory_of_part.reserve(queries.copy_bytes(p.block));
   size_t gradient_at = memory_of_part.reserve(results.copy_bytes(p.block));
@@ -335,11 +412,12 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
       float* by_key = sum_of(keys, args.out[1], by_key_at);
       float* by_value = sum_of(values, args.out[2], by_value_at);
       auto add = [&](const Product& product, const void* by, const void* with, float* sum,
-                     int64_t count, bool first) {
+                     bool first) {
         if (!sum) return;
-        float* more = first ? sum : floats_at(memory, more_at);
-        product(by, with, more, scratch);
-        for (int64_t i = 0; !first && i < count; ++i) sum[i] += more[i];
+        if (first)
+          product(by, with, sum, scratch);
+        else
+          product.add(by, with, sum, scratch);
       };
       for (int64_t first = 0; first < p.queries; first += p.block) {
         const Backward& on = first + p.block <= p.queries ? work.first : *work.second;
@@ -348,12 +426,12 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
         int64_t count = on.rows * p.keys;
         on.scores(query, key, weights, scratch);
         make_weights(weights, on.rows, p.keys, first, rules);
-        add(on.by_value, as_factor(floats, weights, count, factor), g, by_value, by_value_size,
+        add(on.by_value, as_factor(floats, weights, count, factor), g, by_value,
             first == 0);
         on.by_weights(g, value, scores, scratch);
         by_scores(weights, scores, on.rows, p.keys, p.rules.scale);
         const void* by = as_factor(floats, scores, count, factor);
-        add(on.by_key, by, query, by_key, by_key_size, first == 0);
+        add(on.by_key, by, query, by_key, first == 0);
         if (args.out[0]) {
           std::byte* by_query = queries.place(args.out[0], head, first, memory + query_at);
           on.by_query(by, key, by_query, scratch);

@@ -177,7 +177,7 @@ bool is_matmul_faster(const MatmulProblem& p) {
   // A b that stays need not be packed again; of few rows oneDNN computes one at a time. Panels of
   // very few columns are mostly padding.
   bool stays = p.b_values != nullptr || p.b_lasts;
-  if (stays && e.batch == 1 && e.m <= 1024 && e.n >= 8) return true;
+  if (stays && e.batch == 1 && e.n >= 8) return true;
   if (p.transpose_a) {
     bool read_in_place = e.n % 256 == 0 && e.m * e.n <= 512 * 512;
     return e.m >= 192 && e.n >= 96 && e.k >= (read_in_place ? 64 : 512);

@@ -2,7 +2,7 @@
 #include <cstdint>
 
 // Functions of f32 without branches or calls, so that loops over them become vector code. Accurate
-// to about 2 ulp (expm1, log1p, tanh and erf: 3; tan: 4); infinities and NaN as in C. Coefficients
+// to about 2 ulp (expm1 and log1p: 3; tan: 4; tanh and erf: 5); infinities and NaN as in C. Coefficients
 // are minimax fits over the reduced ranges. Nothing here is shared between instruction sets.
 namespace wafer::cpu::WAFER_ISA {
 namespace {
@@ -56,6 +56,15 @@ struct ExpReduction {
   return p * first * second;
 }
 
+// exp of what is at most 0 or little more: 0 where the result were less than normal numbers are.
+[[gnu::always_inline]] inline float vexp_falling(float x) {
+  constexpr float least = -87.0f;
+  ExpReduction e = reduce_exp(x < least ? least : x);
+  float p = mul_add(mul_add(exp_tail(e.rest), e.rest, 1.0f), e.rest, 1.0f);
+  float y = p * from_bits((e.power + 127u) << 23);
+  return x < least ? 0.0f : y;
+}
+
 // expm1 in [-30, 89], and 0 of -0.
 [[gnu::always_inline]] inline float expm1_within(float x) {
   ExpReduction e = reduce_exp(x);
@@ -106,34 +115,41 @@ struct ExpReduction {
 }
 
 [[gnu::always_inline]] inline float vtanh(float x) {
-  float a = __builtin_fabsf(x);
-  a = a > 10.0f ? 10.0f : a;
-  float e = expm1_within(2.0f * a);
-  return __builtin_copysignf(e / (e + 2.0f), x);
+  // x P(x^2) / Q(x^2); beyond the limit it is 1 in f32.
+  constexpr float limit = 9.02f;
+  float t = __builtin_fabsf(x);
+  t = t > limit ? limit : t;
+  float s = t * t;
+  float p = mul_add(1.33191169e-8f, s, 2.05835206e-5f);
+  p = mul_add(p, s, 3.49403722e-3f);
+  p = mul_add(p, s, 1.33797203e-1f);
+  p = mul_add(p, s, 1.0f);
+  float q = mul_add(7.76203990e-7f, s, 3.28309701e-4f);
+  q = mul_add(q, s, 2.58710836e-2f);
+  q = mul_add(q, s, 4.67130355e-1f);
+  q = mul_add(q, s, 1.0f);
+  float y = t * p / q;
+  return __builtin_copysignf(y > 1.0f ? 1.0f : y, x);
 }
 
 [[gnu::always_inline]] inline float verf(float x) {
+  // x P(x^2) / Q(x^2); beyond the limit it is 1 in f32. No branch for small ones, no exponential.
+  constexpr float limit = 3.93f;
   float t = __builtin_fabsf(x);
-  float s = x * x;
-  // 1 - erfc by exp(polynomial), for |x| > 0.9277
-  float a = t > 4.0f ? 4.0f : t;
-  float a2 = a * a;
-  float r = mul_add(-1.72853470e-5f, a, 3.83197126e-4f);
-  float u = mul_add(-3.88396438e-3f, a, 2.42546219e-2f);
-  r = mul_add(r, a2, u);
-  r = mul_add(r, a, -1.06777877e-1f);
-  r = mul_add(r, a, -6.34846687e-1f);
-  r = mul_add(r, a, -1.28717512e-1f);
-  r = mul_add(r, a, -a);
-  float large = __builtin_copysignf(1.0f - vexp(r), x);
-  float p = -5.96761703e-4f;
-  p = mul_add(p, s, 4.99119423e-3f);
-  p = mul_add(p, s, -2.67681349e-2f);
-  p = mul_add(p, s, 1.12819925e-1f);
-  p = mul_add(p, s, -3.76125336e-1f);
-  p = mul_add(p, s, 1.28379166e-1f);
-  float small = mul_add(p, x, x);
-  return t > 0.927734375f ? large : small;
+  t = t > limit ? limit : t;
+  float s = t * t;
+  float p = mul_add(2.04194259e-6f, s, 2.84806666e-4f);
+  p = mul_add(p, s, 3.77961201e-3f);
+  p = mul_add(p, s, 5.27902883e-2f);
+  p = mul_add(p, s, 1.90784181e-1f);
+  p = mul_add(p, s, 1.12837915f);
+  float q = mul_add(3.80036792e-5f, s, 1.16520963e-3f);
+  q = mul_add(q, s, 1.49974446e-2f);
+  q = mul_add(q, s, 1.14257628e-1f);
+  q = mul_add(q, s, 5.02410798e-1f);
+  q = mul_add(q, s, 1.0f);
+  float y = t * p / q;
+  return __builtin_copysignf(y > 1.0f ? 1.0f : y, x);
 }
 
 // Beyond this the reduction of sin, cos and tan loses accuracy.

@@ -48,9 +48,10 @@ double row_sum(const float* x, int64_t n) {
       n, [&](int64_t i) { return load<VFloat>(x + i); }, [&](int64_t i) { return x[i]; });
 }
 
-void exp_into(const float* x, float shift, float* y, int64_t n) {
+// y = exp(scale x - shift), where shift is the greatest of scale x.
+void exp_into(const float* x, float scale, float shift, float* y, int64_t n) {
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = vexp(x[i] - shift);
+  for (int64_t i = 0; i < n; ++i) y[i] = vexp_falling(mul_add(x[i], scale, -shift));
 }
 
 double exp_sum(const float* x, float shift, int64_t n) {
@@ -58,7 +59,7 @@ double exp_sum(const float* x, float shift, int64_t n) {
   double total = 0;
   for (int64_t i = 0; i < n; i += part) {
     int64_t count = n - i < part ? n - i : part;
-    exp_into(x + i, shift, exponential, count);
+    exp_into(x + i, 1, shift, exponential, count);
     total += row_sum(exponential, count);
   }
   return total;
@@ -79,7 +80,7 @@ void by_short_rows(const float* x, int64_t rows, int64_t n, F&& work) {
       greatest[r] = most;
       for (int64_t i = 0; i < n; ++i) shifted[r * n + i] = row[i] - most;
     }
-    exp_into(shifted, 0, exponential, count * n);
+    exp_into(shifted, 1, 0, exponential, count * n);
     work(first, count, shifted, exponential, greatest);
   }
 }
@@ -118,7 +119,7 @@ void softmax_rows(const float* x, float* y, int64_t rows, int64_t n, bool logari
 #pragma GCC ivdep
       for (int64_t i = 0; i < n; ++i) to[i] = (from[i] - most) - log_sum;
     } else {
-      exp_into(from, most, to, n);
+      exp_into(from, 1, most, to, n);
       auto scale = static_cast<float>(1.0 / row_sum(to, n));
 #pragma GCC ivdep
       for (int64_t i = 0; i < n; ++i) to[i] *= scale;
@@ -177,12 +178,14 @@ void score_rows(float* scores, int64_t rows, int64_t n, int64_t first, const Sco
   for (int64_t r = 0; r < rows; ++r) {
     float* row = scores + r * n;
     int64_t seen = rules.causal && first + r + 1 < n ? first + r + 1 : n;
-    scale_and_mask(row, seen, rules, (first + r) * rules.mask_row);
-    float most = row_max(row, seen);
+    // Without a mask scores are scaled on the way into the exponential.
+    bool unscaled = !rules.mask && rules.scale > 0;
+    if (!unscaled) scale_and_mask(row, seen, rules, (first + r) * rules.mask_row);
+    float factor = unscaled ? rules.scale : 1, most = row_max(row, seen) * factor;
     if (rules.mask && most == -__builtin_inff() && sees_nothing(row, seen)) {
       seen = 0;
     } else {
-      exp_into(row, most, row, seen);
+      exp_into(row, factor, most, row, seen);
       auto scale = static_cast<float>(1.0 / row_sum(row, seen));
 #pragma GCC ivdep
       for (int64_t i = 0; i < seen; ++i) row[i] *= scale;
