@@ -169,6 +169,34 @@ TEST(CpuContraction, PointwiseMatchesTheReference) {
   }
 }
 
+// Widths of all groups of positions, windows of more taps than are summed in one go, and such that
+// reach over both edges.
+TEST(CpuContraction, DepthwiseMatchesTheReference) {
+  RandomStream random(11);
+  for (int trial = 0; trial < 24; ++trial) {
+    int64_t channels = pick(random, {2, 3, 8, 17, 40});
+    ConvCase c{{pick(random, {1, 3}), channels}, {channels, 1}, {}};
+    c.attrs.groups = channels;
+    std::vector<int64_t> kernel = {pick(random, {1, 3}), pick(random, {1, 3, 5})};
+    if (trial % 6 == 0) kernel = {70};
+    if (trial % 6 == 1) kernel = {9, 8};
+    if (trial % 6 == 2) kernel = {2, 3, 3};
+    for (int64_t size : kernel) {
+      int64_t dilation = pick(random, {1, 1, 2}), edge = pick(random, {0, 1, size - 1});
+      c.weight.push_back(size);
+      c.x.push_back(std::max(dilation * (size - 1) + 1 - 2 * edge, int64_t{1}) +
+                    static_cast<int64_t>(random.below(24)));
+      c.attrs.stride.push_back(pick(random, {1, 1, 2}));
+      c.attrs.padding_low.push_back(edge);
+      c.attrs.padding_high.push_back(edge);
+      c.attrs.dilation.push_back(dilation);
+    }
+    compare_with_reference(
+        nodes_of(c, DType::f32, last).forward, random,
+        [](const auto& p, auto& k) { return cpu::own::make_depthwise(p, {}, k); });
+  }
+}
+
 TEST(CpuContraction, WinogradIsTakenWhereItPays) {
   if (cpu::isa() == cpu::Isa::portable) GTEST_SKIP() << "WAFER_ISA=portable leaves it to oneDNN";
   std::vector<float> values(64 * 64 * 9);
@@ -194,10 +222,12 @@ TEST(CpuContraction, WinogradIsTakenWhereItPays) {
 // Weights that are known are packed, and transformed, once.
 TEST(CpuContraction, KnownWeightsGiveTheSameBits) {
   RandomStream random(9);
-  for (int64_t kernel : {1, 3}) {
+  for (int64_t kernel : {1, 3, 5}) {
+    bool depthwise = kernel == 5;
     ConvCase c{{2, 32, 9, 9},
-               {48, 32, kernel, kernel},
+               {depthwise ? 32 : 48, depthwise ? 1 : 32, kernel, kernel},
                {{1, 1}, {kernel / 2, kernel / 2}, {kernel / 2, kernel / 2}, {1, 1}, 1}};
+    if (depthwise) c.attrs.groups = 32;
     ConvNodes nodes = nodes_of(c, DType::f32, last);
     const Node& node = nodes.forward.node();
     Bytes x = testing::random_bytes(node.inputs[0].type(), random);
@@ -206,8 +236,9 @@ TEST(CpuContraction, KnownWeightsGiveTheSameBits) {
       cpu::ConvProblem problem = cpu::conv_problem(node);
       if (known) problem.weight_values = weight.data();
       KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
-      Step step = kernel == 1 ? cpu::own::make_pointwise(problem, {}, context)
-                              : cpu::own::make_winograd(problem, {}, context);
+      Step step = kernel == 1   ? cpu::own::make_pointwise(problem, {}, context)
+                  : kernel == 3 ? cpu::own::make_winograd(problem, {}, context)
+                                : cpu::own::make_depthwise(problem, {}, context);
       // What was made of known weights is not read again.
       Bytes given = known ? Bytes(weight.size()) : weight;
       return testing::run_step(step, context.scratch_bytes, node.outputs, {x, given})[0];
@@ -426,6 +457,10 @@ TEST(CpuContraction, Epilogues) {
         cpu::ConvProblem tiled{x16, weight16, y16, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 1};
         check({x16, weight16}, y16, bias32,
               [&](const auto& e, auto& k) { return cpu::own::make_winograd(tiled, e, k); });
+        Type each{DType::f32, Shape{17, 1, 3, 3}}, x17{DType::f32, Shape{7, 17, 6, 5}, last};
+        cpu::ConvProblem depthwise{x17, each, y, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 17};
+        check({x17, each}, y, bias,
+              [&](const auto& e, auto& k) { return cpu::own::make_depthwise(depthwise, e, k); });
         check({a, b}, c, bias49,
               [&](const auto& e, auto& k) { return cpu::make_matmul(product, e, k); });
         check({a, b}, c, bias49,

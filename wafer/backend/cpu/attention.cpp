@@ -294,8 +294,8 @@ struct Backward {
         by_weights(p, h.results.operand(rows), transposed(h.values.operand()), p.keys, DType::f32,
                    context),
         by_query(p, block(p), h.keys.operand(), h.queries.operand().pitch, p.dtype, context),
-        by_key(p, transposed(block(p)), h.queries.operand(rows), h.keys.operand().pitch,
-               DType::f32, context),
+        by_key(p, transposed(block(p)), h.queries.operand(rows), h.keys.operand().pitch, DType::f32,
+               context),
         by_value(p, transposed(block(p)), h.results.operand(rows), h.values.operand().pitch,
                  DType::f32, context) {}
   size_t scratch_bytes() const {
@@ -426,8 +426,7 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
         int64_t count = on.rows * p.keys;
         on.scores(query, key, weights, scratch);
         make_weights(weights, on.rows, p.keys, first, rules);
-        add(on.by_value, as_factor(floats, weights, count, factor), g, by_value,
-            first == 0);
+        add(on.by_value, as_factor(floats, weights, count, factor), g, by_value, first == 0);
         on.by_weights(g, value, scores, scratch);
         by_scores(weights, scores, on.rows, p.keys, p.rules.scale);
         const void* by = as_factor(floats, scores, count, factor);

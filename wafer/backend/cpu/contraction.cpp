@@ -55,6 +55,7 @@ Step make_conv(const ConvProblem& problem, const Epilogue& epilogue, KernelConte
     return own::make_winograd(problem, epilogue, context);
   if (own::is_pointwise_faster(problem, own::ConvKind::forward))
     return own::make_pointwise(problem, epilogue, context);
+  if (own::is_depthwise_faster(problem)) return own::make_depthwise(problem, epilogue, context);
 #ifdef WAFER_ONEDNN
   if (suits_onednn({&problem.x, &problem.weight, &problem.y})) {
     if (Step step = onednn::make_conv(problem, epilogue, context)) return step;

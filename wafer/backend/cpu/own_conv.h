@@ -11,6 +11,7 @@ Step make_conv_weight_gradient_plain(const ConvProblem& problem);
 
 // Convolution of each channel by itself, in f32, f16 and bf16.
 bool is_depthwise(const ConvProblem& problem);
+bool is_depthwise_faster(const ConvProblem& problem);  // than oneDNN's, forward
 Step make_depthwise(const ConvProblem& problem, const Epilogue& epilogue, KernelContext& context);
 Step make_depthwise_input_gradient(const ConvProblem& problem, KernelContext& context);
 Step make_depthwise_weight_gradient(const ConvProblem& problem, KernelContext& context);

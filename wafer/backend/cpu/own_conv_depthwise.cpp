@@ -1,7 +1,9 @@
+#include "wafer/backend/cpu/isa.h"
 #include "wafer/backend/cpu/own_conv.h"
 #include "wafer/backend/cpu/own_conv_operands.h"
 #include "wafer/backend/cpu/own_epilogue.h"
 #include "wafer/backend/cpu/simd/conv_direct.h"
+#include "wafer/ir/storage.h"
 
 namespace wafer::cpu::own {
 
@@ -30,22 +32,43 @@ bool is_depthwise(const ConvProblem& p) {
   return p.groups > 1 && p.x.shape.size(1) == p.groups && p.y.shape.size(1) == p.groups;
 }
 
+bool is_depthwise_faster(const ConvProblem& p) {
+  // With AVX-512 oneDNN's was not compared. Large images come from memory, where that is as fast.
+  constexpr int64_t most_elements = 1 << 18;
+  return isa() == Isa::avx2 && is_depthwise(p) && is_f32_channels_last(p) &&
+         p.x.elements() / p.x.shape.size(0) <= most_elements;
+}
+
 Step make_depthwise(const ConvProblem& p, const Epilogue& epilogue, KernelContext& context) {
   Geometry g(p);
   size_t scratch = 0;
-  Source x(p.x, channels_last(p.x), scratch), weight(p.weight, by_tap(p.weight), scratch);
+  Source x(p.x, channels_last(p.x), scratch);
   Sink y(p.y, channels_last(p.y), scratch);
-  context.scratch_bytes = scratch;
+  size_t weight_at = scratch, weight_bytes = 0;
+  Source weight(p.weight, by_tap(p.weight), weight_bytes);
+  // Weights that are known are laid in order once.
+  std::shared_ptr<Storage> ordered;
+  const float* known = nullptr;
+  if (p.weight_values != nullptr) {
+    ordered = allocate_host(weight_bytes);
+    known = weight.get(p.weight_values, static_cast<std::byte*>(ordered->data()));
+    context.constant_bytes = weight_bytes;
+  }
+  context.scratch_bytes = scratch + (known ? 0 : weight_bytes);
   context.kernel = str("own depthwise:", name(isa()));
-  return [=, d = depthwise(g), rows = depthwise_rows_kernel()](const StepArgs& args) {
-    const float* input = x.get(args.in[0], args.scratch);
-    const float* w = weight.get(args.in[1], args.scratch);
-    float* output = y.target(args.out[0], args.scratch);
-    parallel_for(g.batch * g.out[0] * g.out[1], grain_of(g, g.out[2]),
-                 [&](int64_t begin, int64_t end) { rows(d, input, w, output, begin, end); });
-    y.finish(args.out[0], args.scratch);
-    apply_epilogue(epilogue, p.y, 1, args);
-  };
+  bool finishes = is_f32_channels_last(p);
+  return
+      [=, kept = ordered, d = depthwise(g), rows = depthwise_rows_kernel()](const StepArgs& args) {
+        const float* input = x.get(args.in[0], args.scratch);
+        const float* w = known ? known : weight.get(args.in[1], args.scratch + weight_at);
+        float* output = y.target(args.out[0], args.scratch);
+        Finish finish = finishes ? finish_of(epilogue, args) : Finish{};
+        parallel_for(
+            g.batch * g.out[0] * g.out[1], grain_of(g, g.out[2]),
+            [&](int64_t begin, int64_t end) { rows(d, input, w, output, finish, begin, end); });
+        y.finish(args.out[0], args.scratch);
+        if (!finishes) apply_epilogue(epilogue, p.y, 1, args);
+      };
 }
 
 Step make_depthwise_input_gradient(const ConvProblem& p, KernelContext& context) {

@@ -1,6 +1,6 @@
 #include "wafer/backend/cpu/simd/conv_direct.h"
 
-#include "wafer/backend/cpu/simd/vector.h"
+#include "wafer/backend/cpu/simd/multiply.h"
 
 namespace wafer::cpu::WAFER_ISA {
 
@@ -25,6 +25,129 @@ int64_t output_at(const DepthwiseGeometry& g, int axis, int64_t i, int64_t k) {
   return o < g.out[axis] ? o : -1;
 }
 
+// Where one kernel position reads, for the first of some positions of a row, and its weights.
+struct Tap {
+  const float *from, *weight;
+};
+// Those of a window that are summed in one go. Of more, each position is summed by itself.
+constexpr int64_t most_taps = 64;
+
+// `count` positions whose taps lie `step` apart, added to what `to` holds unless `first`.
+template <int count>
+void sum_taps(const Tap* taps, int64_t tap_count, int64_t step, int64_t channels, float* to,
+              bool first, const Finish& f, int64_t at) {
+  int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes) {
+    VFloat sum[count];
+#pragma GCC unroll 8
+    for (int j = 0; j < count; ++j) {
+      sum[j] = VFloat{};
+      if (!first) sum[j] = load<VFloat>(to + j * channels + c);
+    }
+    for (int64_t t = 0; t < tap_count; ++t) {
+      VFloat weight = load<VFloat>(taps[t].weight + c);
+      const float* from = taps[t].from + c;
+#pragma GCC unroll 8
+      for (int j = 0; j < count; ++j) sum[j] += load<VFloat>(from + j * step) * weight;
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < count; ++j)
+      store(to + j * channels + c, finish(sum[j], f, c, at + j * channels + c));
+  }
+  for (; c < channels; ++c) {
+    for (int j = 0; j < count; ++j) {
+      float sum = first ? 0 : to[j * channels + c];
+      for (int64_t t = 0; t < tap_count; ++t) sum += taps[t].from[j * step + c] * taps[t].weight[c];
+      to[j * channels + c] = finish(sum, f, c, at + j * channels + c);
+    }
+  }
+}
+
+// One row of y.
+class DepthwiseRow {
+ public:
+  DepthwiseRow(const DepthwiseGeometry& g, const float* x, const float* weight, float* y,
+               const Finish& finish, int64_t row)
+      : g_(g), x_(x), weight_(weight), y_(y), finish_(finish), row_(row), at_(row_of(row, g.out)) {}
+
+  void run() {
+    // Positions whose windows lie inside along the last axis.
+    int64_t reach = (g_.kernel[2] - 1) * g_.dilation[2], stride = g_.stride[2];
+    int64_t first = g_.low[2] > 0 ? (g_.low[2] + stride - 1) / stride : 0;
+    int64_t room = g_.in[2] - 1 - reach + g_.low[2];
+    int64_t last = room < 0 ? 0 : room / stride + 1;
+    first = least(first, g_.out[2]);
+    last = least(last < first ? first : last, g_.out[2]);
+    int64_t w = 0;
+    for (; w < first; ++w) one_position(w);
+    if (all_taps() <= most_taps && w < last) {
+      find_taps(w, 0, all_taps());
+      w = positions<6>(w, last);
+      w = positions<4>(w, last);
+      w = positions<2>(w, last);
+    }
+    for (; w < g_.out[2]; ++w) one_position(w);
+  }
+
+ private:
+  int64_t all_taps() const { return g_.kernel[0] * g_.kernel[1] * g_.kernel[2]; }
+
+  // Those of the window's taps [begin, end) that lie inside at position w.
+  void find_taps(int64_t w, int64_t begin, int64_t end) {
+    tap_count_ = 0;
+    for (int64_t tap = begin; tap < end; ++tap) {
+      int64_t line = tap / g_.kernel[2];
+      int64_t ia = input_at(g_, 0, at_.first, line / g_.kernel[1]);
+      int64_t ib = input_at(g_, 1, at_.second, line % g_.kernel[1]);
+      int64_t iw = input_at(g_, 2, w, tap % g_.kernel[2]);
+      if (ia < 0 || ib < 0 || iw < 0) continue;
+      int64_t from = ((at_.batch * g_.in[0] + ia) * g_.in[1] + ib) * g_.in[2] + iw;
+      taps_[tap_count_++] = {x_ + from * g_.channels, weight_ + tap * g_.channels};
+    }
+  }
+
+  template <int count>
+  void sum(int64_t w, bool first, const Finish& finish) {
+    int64_t at = (row_ * g_.out[2] + w) * g_.channels;
+    sum_taps<count>(taps_, tap_count_, g_.stride[2] * g_.channels, g_.channels, y_ + at, first,
+                    finish, at);
+  }
+
+  // Whole groups of positions from w on, whose taps were found; gives the next one.
+  template <int count>
+  int64_t positions(int64_t w, int64_t last) {
+    for (; w + count <= last; w += count) {
+      sum<count>(w, true, finish_);
+      for (int64_t t = 0; t < tap_count_; ++t) taps_[t].from += count * g_.stride[2] * g_.channels;
+    }
+    return w;
+  }
+
+  void one_position(int64_t w) {
+    for (int64_t tap = 0; tap < all_taps(); tap += most_taps) {
+      int64_t end = least(tap + most_taps, all_taps());
+      find_taps(w, tap, end);
+      sum<1>(w, tap == 0, end == all_taps() ? finish_ : Finish{});
+    }
+  }
+
+  const DepthwiseGeometry& g_;
+  const float *x_, *weight_;
+  float* y_;
+  const Finish& finish_;
+  int64_t row_;
+  Row at_;
+  Tap taps_[most_taps];
+  int64_t tap_count_ = 0;
+};
+}  // namespace
+
+void depthwise_rows(const DepthwiseGeometry& g, const float* x, const float* weight, float* y,
+                    const Finish& finish, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) DepthwiseRow(g, x, weight, y, finish, row).run();
+}
+
+namespace {
 // For every kernel position that `at` places inside: adds source line times weight to the sums of
 // all positions of one target row. `at(axis, position, k)` is the source position or -1.
 template <class At>
@@ -62,15 +185,6 @@ template <class At>
   }
 }
 }  // namespace
-
-void depthwise_rows(const DepthwiseGeometry& g, const float* x, const float* weight, float* y,
-                    int64_t begin, int64_t end) {
-  for (int64_t row = begin; row < end; ++row) {
-    accumulate_row(g, g.in, g.out[2], row_of(row, g.out), x, weight,
-                   y + row * g.out[2] * g.channels,
-                   [&](int axis, int64_t o, int64_t k) { return input_at(g, axis, o, k); });
-  }
-}
 
 void depthwise_input_gradient_rows(const DepthwiseGeometry& g, const float* y, const float* weight,
                                    float* x, int64_t begin, int64_t end) {

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "wafer/backend/cpu/isa.h"
+#include "wafer/backend/cpu/simd/finish.h"
 
 namespace wafer::cpu {
 
@@ -16,7 +17,7 @@ struct DepthwiseGeometry {
 // batch and the first two axes: of y for the first and the last of these, of x for the second.
 WAFER_SIMD(void, depthwise_rows,
            (const DepthwiseGeometry& g, const float* x, const float* weight, float* y,
-            int64_t begin, int64_t end))
+            const Finish& finish, int64_t begin, int64_t end))
 WAFER_SIMD(void, depthwise_input_gradient_rows,
            (const DepthwiseGeometry& g, const float* y, const float* weight, float* x,
             int64_t begin, int64_t end))

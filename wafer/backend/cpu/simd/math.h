@@ -2,8 +2,9 @@
 #include <cstdint>
 
 // Functions of f32 without branches or calls, so that loops over them become vector code. Accurate
-// to about 2 ulp (expm1 and log1p: 3; tan: 4; tanh and erf: 5); infinities and NaN as in C. Coefficients
-// are minimax fits over the reduced ranges. Nothing here is shared between instruction sets.
+// to about 2 ulp (expm1 and log1p: 3; tan: 4; tanh and erf: 5); infinities and NaN as in C.
+// Coefficients are minimax fits over the reduced ranges. Nothing here is shared between instruction
+// sets.
 namespace wafer::cpu::WAFER_ISA {
 namespace {
 
