@@ -167,6 +167,15 @@ void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t
   if (failure) std::rethrow_exception(failure);
 }
 
+void share_jobs(int64_t jobs, int64_t parts, const std::function<void(int64_t, int64_t)>& body) {
+  std::atomic<int64_t> next = 0;
+  parallel_for(std::min(parts, jobs), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      for (int64_t job = next++; job < jobs; job = next++) body(job, part);
+    }
+  });
+}
+
 // Flush-to-zero and denormals-are-zero are bits 15 and 6 of MXCSR.
 #if defined(__x86_64__)
 FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) {

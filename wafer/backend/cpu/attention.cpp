@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "wafer/backend/cpu/contraction.h"
 #include "wafer/backend/cpu/isa.h"
@@ -245,15 +246,14 @@ const void* as_factor(const Floats& floats, const float* values, int64_t count, 
 int64_t parts_for(int64_t items) {
   return std::min<int64_t>(items, thread_count());
 }
-// Calls work(item, whether it is the first of the part, memory of the part) on all items.
+// Calls work(item, whether the part did not do the item before it, memory of the part) on all
+// items.
 template <class F>
 void for_items(int64_t items, int64_t parts, std::byte* memory, size_t bytes, F&& work) {
-  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      int64_t first = items * part / parts;
-      for (int64_t i = first; i < items * (part + 1) / parts; ++i)
-        work(i, i == first, memory + static_cast<size_t>(part) * bytes);
-    }
+  std::vector<int64_t> done(static_cast<size_t>(parts), -1);  // of each part, the last
+  share_jobs(items, parts, [&](int64_t item, int64_t part) {
+    int64_t before = std::exchange(done[static_cast<size_t>(part)], item);
+    work(item, before < 0 || before + 1 != item, memory + static_cast<size_t>(part) * bytes);
   });
 }
 

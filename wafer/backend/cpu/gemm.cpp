@@ -4,15 +4,20 @@
 
 namespace wafer::cpu {
 
-Gemm::Gemm(int64_t m, int64_t n, int64_t k, int parts)
+Gemm::Gemm(int64_t m, int64_t n, int64_t k, int threads)
     : n_(n), k_(k), panels_((n + gemm_panel - 1) / gemm_panel) {
   constexpr int64_t packed_at_a_time = 1 << 18;  // floats; a megabyte
   int64_t block = std::max<int64_t>(gemm_packed_floats(n, gemm_block_depth), 1);
   depth_ = std::max<int64_t>(packed_at_a_time / block, 1) * gemm_block_depth;
   bool small = m * n * k < (int64_t{1} << 18);
   if (small) return;
-  // As many parts as there are threads, as square as they can be, since each reads the whole of a's
-  // rows and b's columns; but not so few rows that packing b takes more time than they do.
+  threads_ = threads;
+  // Some parts for each thread, which take turns: a tenth of a millisecond is enough for one.
+  constexpr int64_t most = 4, multiplications = int64_t{1} << 22;
+  int64_t each = std::clamp<int64_t>(m * n * k / (threads * multiplications), 1, most);
+  auto parts = static_cast<int>(threads * each);
+  // As square as they can be, since each reads the whole of a's rows and b's columns; but not so
+  // few rows that packing b takes more time than they do.
   constexpr int64_t least_rows = 48;
   auto most_rows = static_cast<int>(std::clamp<int64_t>(m / least_rows, 1, parts));
   auto lines = [&](int rows, int columns) { return m / rows + n / columns; };
@@ -35,14 +40,12 @@ void Gemm::pack(const GemmArgs& args, float* packed) const {
 void Gemm::run(const GemmArgs& args, const float* packed, float* workspace) const {
   constexpr int64_t tile = 12;  // rows of a whole tile of every instruction set
   int64_t tiles = (args.m + tile - 1) / tile;
-  parallel_for(rows_ * columns_, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      int64_t row = part / columns_, column = part % columns_;
-      gemm_packed_kernel()(args, packed, tiles * row / rows_ * tile,
-                           std::min(tiles * (row + 1) / rows_ * tile, args.m),
-                           panels_ * column / columns_, panels_ * (column + 1) / columns_,
-                           workspace + part * gemm_rows_workspace);
-    }
+  share_jobs(rows_ * columns_, threads_, [&](int64_t part, int64_t thread) {
+    int64_t row = part / columns_, column = part % columns_;
+    gemm_packed_kernel()(args, packed, tiles * row / rows_ * tile,
+                         std::min(tiles * (row + 1) / rows_ * tile, args.m),
+                         panels_ * column / columns_, panels_ * (column + 1) / columns_,
+                         workspace + thread * gemm_rows_workspace);
   });
 }
 

@@ -5,17 +5,17 @@
 
 namespace wafer::cpu {
 
-// Products on all threads: b is packed once, and each thread computes a part of c.
+// Products on all threads: b is packed once, and each thread computes parts of c.
 class Gemm {
  public:
-  // Of [m, k] and [k, n], by at most `parts` threads.
-  Gemm(int64_t m, int64_t n, int64_t k, int parts);
+  // Of [m, k] and [k, n], by at most `threads` threads.
+  Gemm(int64_t m, int64_t n, int64_t k, int threads);
 
   // Floats of b when it is packed, of what of it is packed at a time in run_packing(), and of the
   // workspace of a run.
   int64_t packed_floats() const { return gemm_packed_floats(n_, k_); }
   int64_t packing_floats() const { return gemm_packed_floats(n_, std::min(k_, depth_)); }
-  int64_t workspace_floats() const { return rows_ * columns_ * gemm_rows_workspace; }
+  int64_t workspace_floats() const { return threads_ * gemm_rows_workspace; }
 
   void pack(const GemmArgs& args, float* packed) const;
   // All but args.b. Memory is 64-byte aligned.
@@ -26,6 +26,7 @@ class Gemm {
  private:
   int64_t n_, k_, panels_;
   int64_t depth_;
+  int threads_ = 1;
   int rows_ = 1, columns_ = 1;  // parts along m and n
 };
 

@@ -102,15 +102,12 @@ class Convolution {
       transform_weight(args.in[1], args.scratch, transformed);
     }
     const Schedule& s = schedule_;
-    over_parts(parts_, s.jobs(), [&](int64_t part, int64_t begin, int64_t end) {
+    share_jobs(s.jobs(), parts_, [&](int64_t job, int64_t part) {
       float* work = Operand::at(args.scratch, work_at_) + part * work_floats_;
-      for (int64_t job = begin; job < end; ++job) {
-        int64_t first = job % s.blocks * s.block, split = job / s.blocks;
-        winograd_tiles_kernel()(g_, args.input<float>(0), transformed, finish,
-                                args.output<float>(0), first, std::min(first + s.block, g_.tiles()),
-                                s.block, s.panels * split / s.splits,
-                                s.panels * (split + 1) / s.splits, work);
-      }
+      int64_t first = job % s.blocks * s.block, split = job / s.blocks;
+      winograd_tiles_kernel()(g_, args.input<float>(0), transformed, finish, args.output<float>(0),
+                              first, std::min(first + s.block, g_.tiles()), s.block,
+                              s.panels * split / s.splits, s.panels * (split + 1) / s.splits, work);
     });
   }
 
