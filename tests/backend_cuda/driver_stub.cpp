@@ -217,23 +217,32 @@ uintptr_t DriverStub::load(const std::string& source) {
   return handle;
 }
 
+namespace {
+// Calls a kernel with all of the arguments. More than it has do no harm in the host's calling
+// convention.
+template <size_t... i>
+void call(void* entry, const std::vector<void*>& arguments, std::index_sequence<i...>) {
+  reinterpret_cast<void (*)(decltype(static_cast<void>(i), static_cast<void*>(nullptr))...)>(entry)(
+      arguments[i]...);
+}
+constexpr size_t few = 24, most = 512;  // the driver takes 4 KiB of them
+}  // namespace
+
 void DriverStub::run_kernel(const Function& function, const std::vector<void*>& arguments,
                             unsigned blocks, unsigned threads) {
   using Places = void (*)(unsigned, unsigned, unsigned, unsigned);
-  using P = void*;
-  // More arguments than a kernel has do no harm in the host's calling convention.
-  using Entry = void (*)(P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P);
-  std::vector<void*> a = arguments;
-  if (a.size() > 24) throw InternalError("a kernel of more than 24 arguments");
-  a.resize(24);
+  std::vector<void*> all = arguments;
+  if (all.size() > most) throw InternalError(str("a kernel of more than ", most, " arguments"));
+  all.resize(all.size() > few ? most : few);
   auto places =
       reinterpret_cast<Places>(::dlsym(modules.at(function.module).library, "wf_set_places"));
-  auto entry = reinterpret_cast<Entry>(function.entry);
   for (unsigned block = 0; block < blocks; ++block) {
     for (unsigned thread = 0; thread < threads; ++thread) {
       places(block, thread, threads, blocks);
-      entry(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13],
-            a[14], a[15], a[16], a[17], a[18], a[19], a[20], a[21], a[22], a[23]);
+      if (all.size() == few)
+        call(function.entry, all, std::make_index_sequence<few>());
+      else
+        call(function.entry, all, std::make_index_sequence<most>());
     }
   }
 }

@@ -150,40 +150,34 @@ bool uses_f64(const Program& program) {
 
 class Printer {
  public:
-  Printer(const Program& program, const std::string& name, Arguments arguments)
-      : program_(program), arguments_(arguments), result_{.name = name} {}
+  // `first_output`: how the program's first output is numbered.
+  Printer(const Program& program, int first_output) : program_(program), first_(first_output) {}
 
-  PrintedKernel run() {
-    result_.f64 = uses_f64(program_);
-    std::string body = loop();
-    result_.source = str(signature(), " {\n", pointers_, body, "}\n");
-    return std::move(result_);
-  }
-
- private:
-  std::string signature() {
-    std::vector<std::string> arguments;
+  struct Parameter {
+    int number;
+    std::string type, name;
+  };
+  std::vector<Parameter> inputs() const {
+    std::vector<Parameter> result;
     for (const Access& access : program_.accesses) {
-      auto& inputs = result_.inputs;
-      if (std::find(inputs.begin(), inputs.end(), access.input) != inputs.end()) continue;
-      inputs.push_back(access.input);
-      arguments.push_back(
-          argument(str("const WF_GLOBAL ", storage_type(access.dtype)), str("in", access.input)));
+      bool known = std::any_of(result.begin(), result.end(), [&](const Parameter& parameter) {
+        return parameter.number == access.input;
+      });
+      if (known) continue;
+      result.push_back({access.input, str("const WF_GLOBAL ", storage_type(access.dtype)),
+                        str("in", access.input)});
     }
+    return result;
+  }
+  std::vector<Parameter> outputs() const {
+    std::vector<Parameter> result;
     for (size_t i = 0; i < program_.outputs.size(); ++i) {
       if (program_.outputs[i].value < 0) continue;
-      result_.outputs.push_back(static_cast<int>(i));
-      arguments.push_back(
-          argument(str("WF_GLOBAL ", storage_type(program_.outputs[i].dtype)), str("out", i)));
+      int number = first_ + static_cast<int>(i);
+      result.push_back(
+          {number, str("WF_GLOBAL ", storage_type(program_.outputs[i].dtype)), str("out", number)});
     }
-    return str("WF_KERNEL ", result_.name, "(", join(arguments, ", "), ")");
-  }
-
-  std::string argument(const std::string& type, const std::string& name) {
-    if (arguments_ == Arguments::pointers) return str(type, "* ", name);
-    pointers_ +=
-        str("  ", type, "* ", name, " = (", type, "*)(", name, "_buffer + ", name, "_at);\n");
-    return str("WF_GLOBAL unsigned char* ", name, "_buffer, WF_I64 ", name, "_at");
+    return result;
   }
 
   std::string loop() {
@@ -196,11 +190,12 @@ class Printer {
     }
     for (size_t i = 0; i < program_.outputs.size(); ++i) {
       const Output& output = program_.outputs[i];
-      if (output.value >= 0) text += "    " + store(output, i) + ";\n";
+      if (output.value >= 0) text += "    " + store(output, first_ + static_cast<int>(i)) + ";\n";
     }
     return text + "  }\n";
   }
 
+ private:
   // Where the element lies along the dimensions that some input's place depends on.
   std::string coordinates() const {
     std::vector<bool> needed(program_.sizes.size());
@@ -233,8 +228,8 @@ class Printer {
     return load_text(access.dtype, str("in", access.input), index(access));
   }
 
-  static std::string store(const Output& output, size_t i) {
-    return store_text(output.dtype, str("out", i), "i", str("v", output.value));
+  static std::string store(const Output& output, int number) {
+    return store_text(output.dtype, str("out", number), "i", str("v", output.value));
   }
 
   static std::string operand(const Instruction& instruction, size_t k) {
@@ -413,10 +408,17 @@ class Printer {
   }
 
   const Program& program_;
-  Arguments arguments_;
-  std::string pointers_;  // declarations from buffers and offsets
-  PrintedKernel result_;
+  int first_;
 };
+
+// A parameter, and for buffers with offsets the pointer that is made of it.
+std::string declare(const Printer::Parameter& parameter, Arguments arguments,
+                    std::string& pointers) {
+  const auto& [number, type, name] = parameter;
+  if (arguments == Arguments::pointers) return str(type, "* ", name);
+  pointers += str("  ", type, "* ", name, " = (", type, "*)(", name, "_buffer + ", name, "_at);\n");
+  return str("WF_GLOBAL unsigned char* ", name, "_buffer, WF_I64 ", name, "_at");
+}
 }  // namespace
 
 std::string print_prelude(const Dialect& dialect, bool f64) {
@@ -426,7 +428,31 @@ std::string print_prelude(const Dialect& dialect, bool f64) {
 }
 
 PrintedKernel print_kernel(const Program& program, const std::string& name, Arguments arguments) {
-  return Printer(program, name, arguments).run();
+  return print_kernels(std::span(&program, 1), {0}, name, arguments);
+}
+
+PrintedKernel print_kernels(std::span<const Program> programs,
+                            const std::vector<int>& first_outputs, const std::string& name,
+                            Arguments arguments) {
+  PrintedKernel result{.name = name};
+  std::vector<std::string> inputs, outputs;
+  std::string pointers, loops;
+  for (size_t i = 0; i < programs.size(); ++i) {
+    Printer printer(programs[i], first_outputs.at(i));
+    result.f64 = result.f64 || uses_f64(programs[i]);
+    for (const auto& parameter : printer.inputs()) {
+      result.inputs.push_back(parameter.number);
+      inputs.push_back(declare(parameter, arguments, pointers));
+    }
+    for (const auto& parameter : printer.outputs()) {
+      result.outputs.push_back(parameter.number);
+      outputs.push_back(declare(parameter, arguments, pointers));
+    }
+    loops += printer.loop();
+  }
+  inputs.insert(inputs.end(), outputs.begin(), outputs.end());
+  result.source = str("WF_KERNEL ", name, "(", join(inputs, ", "), ") {\n", pointers, loops, "}\n");
+  return result;
 }
 
 }  // namespace wafer::kernel

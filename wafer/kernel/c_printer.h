@@ -1,4 +1,5 @@
 #pragma once
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,11 @@ std::string print_prelude(const Dialect& dialect, bool f64);
 // InternalError for a program over 4-bit or 8-bit floats, which nothing computes on.
 PrintedKernel print_kernel(const Program& program, const std::string& name,
                            Arguments arguments = Arguments::pointers);
+// The same for several that do not depend on each other, over inputs and outputs of all: loop after
+// loop. `first_outputs`: which of all outputs is each program's first.
+PrintedKernel print_kernels(std::span<const Program> programs,
+                            const std::vector<int>& first_outputs, const std::string& name,
+                            Arguments arguments = Arguments::pointers);
 
 // The type that a kernel has for an element in memory, and an expression for the number that
 // element `at` of a pointer is, and a statement that stores one.

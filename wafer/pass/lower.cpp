@@ -74,6 +74,9 @@ Graph lower(const Graph& graph, const Target& target, const LowerOptions& option
                  [&](const Graph& g) { return fuse_epilogues(g, options.fuse_epilogues); });
   }
   if (options.fuse_elementwise) pipeline.run("fuse", fuse_elementwise);
+  if (options.join_updates.values > 0) {
+    pipeline.run("updates", [&](const Graph& g) { return join_updates(g, options.join_updates); });
+  }
   return pipeline.take();
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include "wafer/ir/graph.h"
 #include "wafer/pass/epilogue.h"
+#include "wafer/pass/join_updates.h"
 #include "wafer/pass/layout.h"
 #include "wafer/runtime/artifact.h"
 
@@ -11,6 +12,7 @@ struct LowerOptions {
   bool fuse_elementwise = false;        // the target runs `fused` nodes of element-wise ops
   JoinsFollowers fuse_epilogues = {};   // and those of such a contraction with what follows it
   bool fold_constants = false;          // the target is not the one that computes them
+  JoinLimits join_updates = {};         // small groups that make outputs alone run together
   size_t batch_cache_bytes = 0;         // examples run in parts that fit; 0: all at once
 };
 

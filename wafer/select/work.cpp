@@ -64,7 +64,11 @@ void describe_reduction(const Node& node, Work& work) {
 void describe_elementwise(const Node& node, Work& work) {
   work.kind = "elementwise";
   std::vector<const Node*> nodes{&node};
-  if (!node.subgraphs.empty()) nodes = topological_order(*node.subgraphs[0]);
+  if (!node.subgraphs.empty()) nodes.clear();
+  for (const auto& group : node.subgraphs) {
+    auto inner = topological_order(*group);
+    nodes.insert(nodes.end(), inner.begin(), inner.end());
+  }
   double operations = 0, largest = 1;
   for (const Node* inner : nodes) {
     if (!inner->op->elementwise) continue;

@@ -68,6 +68,7 @@ Context::Context(const Driver& driver, const Compiler& compiler, const Blas* bla
   capabilities_.units = number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   capabilities_.fast_bf16 = major >= 8;
   capabilities_.fast_f16 = major >= 7;
+  capabilities_.most_values = 480;  // eight bytes each of the 4 KiB that a launch takes
   capabilities_.joins_behind_products = blas_ != nullptr;
   capabilities_.joins_behind_convolutions = dnn_ != nullptr;
   capabilities_.narrow_channels_last = dnn_ != nullptr;

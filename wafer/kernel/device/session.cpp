@@ -1,7 +1,10 @@
 #include "wafer/kernel/device/session.h"
 
+#include <algorithm>
+
 #include "wafer/kernel/c_printer.h"
 #include "wafer/kernel/program.h"
+#include "wafer/op/layout.h"
 #include "wafer/op/op.h"
 
 namespace wafer::kernel {
@@ -86,20 +89,56 @@ Launch make_launch(const Node& node, const KernelContext& context, const std::st
   return launch;
 }
 
+namespace {
+// The programs of an element-wise node's groups over all its inputs, and each one's first output.
+struct Programs {
+  std::vector<Program> programs;
+  std::vector<int> first_outputs;
+
+  Programs(const Node& node, const std::vector<bool>& used) {
+    if (node.subgraphs.size() < 2) {
+      programs.push_back(build_program(node, used));
+      first_outputs.push_back(0);
+      return;
+    }
+    for (const FusedGroup& group : groups_of(node)) {
+      std::vector<Type> inputs, outputs;
+      std::vector<bool> used_here;
+      for (size_t i = 0; i < group.graph->inputs.size(); ++i)
+        inputs.push_back(node.inputs[group.first_input + i].type());
+      for (size_t i = 0; i < group.graph->outputs.size(); ++i) {
+        outputs.push_back(node.outputs[group.first_output + i]);
+        used_here.push_back(used.empty() || used[group.first_output + i]);
+      }
+      Program program = build_program(*group.graph, inputs, outputs, used_here);
+      for (Access& access : program.accesses) access.input += static_cast<int>(group.first_input);
+      programs.push_back(std::move(program));
+      first_outputs.push_back(static_cast<int>(group.first_output));
+    }
+  }
+
+  int64_t most_elements() const {
+    int64_t most = 0;
+    for (const Program& program : programs) most = std::max(most, program.elements());
+    return most;
+  }
+};
+}  // namespace
+
 Step make_elementwise(const Node& node, KernelContext& context) {
   Session& session = session_of(context);
-  Program program = build_program(node, context.output_used);
+  Programs all(node, context.output_used);
   PrintedKernel printed;
   Arguments arguments = session.queue().dialect().arguments;
   Launch launch;
   // Printed twice: whether it computes in f64 is known afterwards only.
-  bool f64 = print_kernel(program, "it").f64;
+  bool f64 = print_kernels(all.programs, all.first_outputs, "it").f64;
   launch.kernel = session.add(f64, [&](const std::string& name) {
-    printed = print_kernel(program, name, arguments);
+    printed = print_kernels(all.programs, all.first_outputs, name, arguments);
     return printed.source;
   });
   launch.queue = &session.queue();
-  launch.items = program.elements();
+  launch.items = all.most_elements();
   launch.grain = 2048;
   launch.what = describe(node);
   context.kernel = "fused";

@@ -77,6 +77,8 @@ std::shared_ptr<const Artifact> QueueTarget::compile(const Graph& graph,
       return joins && is_floating(node.outputs[0].dtype);
     };
   }
+  // What takes longer than to start a kernel gains nothing.
+  lowering.join_updates = {device.most_values, int64_t{1} << 18};
   if (device.narrow_channels_last && has_narrow_convolutions(graph)) {
     lowering.channels_last = [](const Node& node) { return is_narrow(node.outputs[0].dtype); };
   }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <unordered_map>
 
+#include "wafer/op/layout.h"
 #include "wafer/op/op.h"
 #include "wafer/pass/epilogue.h"
 #include "wafer/pass/host/control_flow.h"
@@ -162,15 +163,26 @@ class HostProgram::Planner {
     }
   }
 
-  // An element-wise step may write over an operand that it reads at the same place.
-  bool may_overwrite(const Node& node, const Type& output, const Tensor& input) const {
+  // An element-wise step may write over an operand that it reads at the same place. Of several
+  // groups in a step another one may read it later.
+  static bool may_overwrite(const Node& node, size_t output_index, size_t input_index) {
+    const Type &output = node.outputs[output_index], &input = node.inputs[input_index].type();
     bool elementwise =
         node.op->elementwise || (node.is(op::fused) && !contraction_group(node).has_value());
-    return elementwise && input.shape() == output.shape && input.type().layout == output.layout &&
-           bits(input.dtype()) == bits(output.dtype);
+    return elementwise && input.shape == output.shape && input.layout == output.layout &&
+           bits(input.dtype) == bits(output.dtype) &&
+           (node.subgraphs.size() < 2 || in_one_group(node, output_index, input_index));
+  }
+  static bool in_one_group(const Node& node, size_t output_index, size_t input_index) {
+    auto groups = groups_of(node);
+    auto last = std::find_if(groups.rbegin(), groups.rend(), [&](const FusedGroup& group) {
+      return group.first_output <= output_index;
+    });
+    return last->first_input <= input_index &&
+           input_index < last->first_input + last->graph->inputs.size();
   }
 
-  bool may_take_over_input(size_t root, size_t input, const Type& type) {
+  bool may_take_over_input(size_t root, size_t input) {
     size_t input_root = find(id(graph_.inputs[input]));
     for (const Tensor& output : graph_.outputs) {
       if (find(id(output)) == input_root) return false;
@@ -181,8 +193,9 @@ class HostProgram::Planner {
     if (last_read > defined) return false;
     const Node& node = *steps_[defined - 1];
     // Read in the defining step: only where that step reads it element by element.
-    for (const Tensor& read : node.inputs) {
-      if (find(id(read)) == input_root && !may_overwrite(node, type, read)) return false;
+    size_t output = root - first_value_.at(&node);
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (find(id(node.inputs[i])) == input_root && !may_overwrite(node, output, i)) return false;
     }
     return true;
   }
@@ -195,7 +208,7 @@ class HostProgram::Planner {
       if (r.place != Place::arena || !definition_.count(root)) continue;
       Location to = destination(i);
       if (to.place == Place::input) {
-        if (taken[to.at] || !may_take_over_input(root, to.at, values_[root]->outputs[0])) continue;
+        if (taken[to.at] || !may_take_over_input(root, to.at)) continue;
         taken[to.at] = true;
       }
       r.place = to.place;
@@ -215,10 +228,11 @@ class HostProgram::Planner {
           bool dies = roots_[theirs].place == Place::arena && roots_[theirs].last == step + 1;
           bool free = std::find(taken.begin(), taken.end(), theirs) == taken.end();
           // Every read of that memory in this step must be element by element.
-          bool safe =
-              std::all_of(node->inputs.begin(), node->inputs.end(), [&](const Tensor& other) {
-                return find(id(other)) != theirs || may_overwrite(*node, node->outputs[i], other);
-              });
+          bool safe = true;
+          for (size_t other = 0; other < node->inputs.size(); ++other) {
+            safe =
+                safe && (find(id(node->inputs[other])) != theirs || may_overwrite(*node, i, other));
+          }
           if (!dies || !free || !safe || theirs == mine) continue;
           roots_[theirs].last = std::max(roots_[theirs].last, roots_[mine].last);
           parent_[mine] = theirs;
