@@ -51,6 +51,22 @@ TEST(Attention, RunsOnMoreThreadsThanItWasMadeFor) {
   EXPECT_EQ(one, many);
 }
 
+// The greatest score has the whole weight, however large it is: with 48 columns the scale is no
+// power of two, and rounds.
+TEST(Attention, ScoresMayBeAnyFiniteNumbers) {
+  constexpr int64_t keys = 20, width = 48;
+  for (float size : {1e3f, 1.7e5f, 2.6e5f, 1e8f}) {
+    std::vector<float> one(static_cast<size_t>(width), size), all;
+    for (int64_t j = 0; j < keys; ++j)
+      for (int64_t d = 0; d < width; ++d) all.push_back(size * (j == 7 ? 1.0f : 0.5f));
+    Tensor v = normal({1, keys, width}, 3);
+    Tensor y = scaled_dot_product_attention(Tensor::from_values(one, {1, 1, width}),
+                                            Tensor::from_values(all, {1, keys, width}), v);
+    std::vector<float> got = y.data<float>(), values = v.data<float>();
+    for (size_t d = 0; d < got.size(); ++d) EXPECT_EQ(got[d], values[7 * width + d]) << size;
+  }
+}
+
 TEST(Attention, WhatSeesNothingIsZeroAndHasNoGradient) {
   constexpr int64_t queries = 21, keys = 35, width = 8;
   Tensor q = normal({2, queries, width}, 1), k = normal({2, keys, width}, 2),

@@ -256,6 +256,26 @@ TEST_P(FunctionTest, IsAccurate) {
   EXPECT_LE(worst, function.limit) << function.name << " at " << where;
 }
 
+TEST(Elementwise, ErfAndTanhEndAtOne) {
+  std::vector<float> values = {3.92f, 3.93f, 3.94f, 4.0f, 9.01f, 9.02f, 9.1f, 1e6f, INFINITY};
+  Tensor x = make_input({DType::f32, {static_cast<int64_t>(values.size())}}, "x");
+  Bytes in(values.size() * 4);
+  for (float sign : {1.0f, -1.0f}) {
+    for (size_t i = 0; i < values.size(); ++i)
+      reinterpret_cast<float*>(in.data())[i] = sign * values[i];
+    Bytes of_erf = run_step(erf(x).node(), {in}, cpu::elementwise_step)[0];
+    Bytes of_tanh = run_step(tanh(x).node(), {in}, cpu::elementwise_step)[0];
+    for (size_t i = 0; i < values.size(); ++i) {
+      float e = sign * reinterpret_cast<const float*>(of_erf.data())[i];
+      float t = sign * reinterpret_cast<const float*>(of_tanh.data())[i];
+      EXPECT_LE(e, 1.0f);
+      EXPECT_LE(t, 1.0f);
+      EXPECT_EQ(e < 1.0f && values[i] > 3.93f, false) << values[i];
+      EXPECT_EQ(t < 1.0f && values[i] > 9.02f, false) << values[i];
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(F32, FunctionTest,
                          ::testing::Values(Function{"exp", exp, std::exp, -104, 89, 2},
                                            Function{"expm1", expm1, std::expm1, -20, 89, 3},
@@ -269,7 +289,7 @@ INSTANTIATE_TEST_SUITE_P(F32, FunctionTest,
                                            Function{"acos", acos, std::acos, -1, 1, 2},
                                            Function{"atan", atan, std::atan, -10, 10, 2},
                                            Function{"tanh", tanh, std::tanh, -10, 10, 5},
-                                           Function{"erf", erf, std::erf, -4, 4, 5}),
+                                           Function{"erf", erf, std::erf, -4, 4, 6}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 TEST(Elementwise, EveryOpOnF64AndIntegersAgreesWithDouble) {

@@ -98,8 +98,9 @@ struct Operand {
 // A product y = a b of matrices that one thread computes, or y += a b where it may add.
 class Product {
  public:
+  // `sums`: it will be asked to add.
   Product(const Problem& p, Operand a, Operand b, int64_t y_pitch, DType result,
-          KernelContext& context)
+          KernelContext& context, bool sums = false)
       : m_(a.transposed ? a.columns : a.rows), n_(b.transposed ? b.rows : b.columns) {
     if (p.own_products) {
       args_ = {.m = m_,
@@ -122,8 +123,10 @@ class Product {
     problem.threads = 1;
     KernelContext inner{context.target, {true}};
     step_ = make_matmul(problem, {}, inner);
-    sum_at_ = (inner.scratch_bytes + 63) / 64 * 64;
-    scratch_bytes_ = sum_at_ + static_cast<size_t>(m_ * n_) * sizeof(float);
+    Scratch scratch;
+    scratch.reserve(inner.scratch_bytes);
+    sum_at_ = scratch.reserve(sums ? static_cast<size_t>(m_ * n_) * sizeof(float) : 0);
+    scratch_bytes_ = scratch.total();
     context.library_bytes =
         std::max(context.library_bytes, inner.library_bytes * static_cast<size_t>(thread_count()));
     context.kernel = str("attention:", inner.kernel);
@@ -246,14 +249,13 @@ const void* as_factor(const Floats& floats, const float* values, int64_t count, 
 int64_t parts_for(int64_t items) {
   return std::min<int64_t>(items, thread_count());
 }
-// Calls work(item, whether the part did not do the item before it, memory of the part) on all
-// items.
+// Calls work(item, the part's item before it or -1, memory of the part) on all items.
 template <class F>
 void for_items(int64_t items, int64_t parts, std::byte* memory, size_t bytes, F&& work) {
   std::vector<int64_t> done(static_cast<size_t>(parts), -1);  // of each part, the last
   share_jobs(items, parts, [&](int64_t item, int64_t part) {
     int64_t before = std::exchange(done[static_cast<size_t>(part)], item);
-    work(item, before < 0 || before + 1 != item, memory + static_cast<size_t>(part) * bytes);
+    work(item, before, memory + static_cast<size_t>(part) * bytes);
   });
 }
 
@@ -295,9 +297,9 @@ struct Backward {
                    context),
         by_query(p, block(p), h.keys.operand(), h.queries.operand().pitch, p.dtype, context),
         by_key(p, transposed(block(p)), h.queries.operand(rows), h.keys.operand().pitch, DType::f32,
-               context),
+               context, true),
         by_value(p, transposed(block(p)), h.results.operand(rows), h.values.operand().pitch,
-                 DType::f32, context) {}
+                 DType::f32, context, true) {}
   size_t scratch_bytes() const {
     size_t most = 0;
     for (const Product* product : {&scores, &by_weights, &by_query, &by_key, &by_value})
@@ -344,13 +346,13 @@ WAFER_KERNEL(scaled_dot_product_attention) {
   context.scratch_bytes = bytes * static_cast<size_t>(parts);
   auto* make_weights = score_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
-    auto attend = [&](int64_t item, bool starts, std::byte* memory) {
+    auto attend = [&](int64_t item, int64_t before, std::byte* memory) {
       int64_t head = item / blocks, first = item % blocks * p.block;
       const Forward& on = first + p.block <= p.queries ? work.first : *work.second;
       float* scores = floats_at(memory, scores_at);
       std::byte* scratch = memory + scratch_at;
       // Copies of keys and values serve all blocks of a head.
-      int64_t wanted = starts || first == 0 ? p.keys : 0;
+      int64_t wanted = before >= 0 && before / blocks == head ? 0 : p.keys;
       const std::byte* key = keys.read(args.in[1], head, 0, wanted, memory + key_at);
       const std::byte* value = values.read(args.in[2], head, 0, wanted, memory + value_at);
       on.scores(queries.read(args.in[0], head, first, on.rows, memory + query_at), key, scores,
@@ -397,7 +399,7 @@ WAFER_KERNEL(scaled_dot_product_attention_gradient) {
   auto* make_weights = score_rows_kernel();
   auto* by_scores = score_gradient_rows_kernel();
   return [=, floats = Floats(p.dtype)](const StepArgs& args) {
-    for_items(p.heads, parts, args.scratch, bytes, [&](int64_t head, bool, std::byte* memory) {
+    for_items(p.heads, parts, args.scratch, bytes, [&](int64_t head, int64_t, std::byte* memory) {
       float *weights = floats_at(memory, weights_at), *scores = floats_at(memory, scores_at);
       std::byte *factor = memory + factor_at, *scratch = memory + scratch_at;
       const std::byte* key = keys.read(args.in[2], head, 0, p.keys, memory + key_at);

@@ -14,7 +14,8 @@ Gemm::Gemm(int64_t m, int64_t n, int64_t k, int threads)
   threads_ = threads;
   // Some parts for each thread, which take turns: a tenth of a millisecond is enough for one.
   constexpr int64_t most = 4, multiplications = int64_t{1} << 22;
-  int64_t each = std::clamp<int64_t>(m * n * k / (threads * multiplications), 1, most);
+  int64_t each =
+      threads < 2 ? 1 : std::clamp<int64_t>(m * n * k / (threads * multiplications), 1, most);
   auto parts = static_cast<int>(threads * each);
   // As square as they can be, since each reads the whole of a's rows and b's columns; but not so
   // few rows that packing b takes more time than they do.

@@ -33,10 +33,14 @@ bool is_depthwise(const ConvProblem& p) {
 }
 
 bool is_depthwise_faster(const ConvProblem& p) {
-  // With AVX-512 oneDNN's was not compared. Large images come from memory, where that is as fast.
-  constexpr int64_t most_elements = 1 << 18;
-  return isa() == Isa::avx2 && is_depthwise(p) && is_f32_channels_last(p) &&
-         p.x.elements() / p.x.shape.size(0) <= most_elements;
+  // With AVX-512 oneDNN's was not compared.
+  if (isa() != Isa::avx2 || !is_depthwise(p) || !is_f32_channels_last(p)) return false;
+  // Large images come from memory, where that is as fast. A thread takes whole rows, a vector whole
+  // channels, and windows of many taps are summed one position at a time.
+  constexpr int64_t most_elements = 1 << 18, most_taps = 64, least_channels = 8;
+  Geometry g(p);
+  return g.in_positions() * g.in_channels <= most_elements && g.taps() <= most_taps &&
+         g.in_channels >= least_channels && g.batch * g.out[0] * g.out[1] >= 2 * thread_count();
 }
 
 Step make_depthwise(const ConvProblem& p, const Epilogue& epilogue, KernelContext& context) {

@@ -399,10 +399,12 @@ std::shared_ptr<const kernel::LibraryConvolution> Context::library_convolution(
       log(LogLevel::warn, "cuda: convolutions are products: cuDNN does not start: " + reason);
   }
   if (dnn_failed_) return nullptr;
-  // Layers of a kind are planned once for all programs.
+  // Layers of a kind are planned once for all programs, and refused once.
+  if (refused_.count(problem)) return nullptr;
   std::weak_ptr<const kernel::LibraryConvolution>& known = convolutions_[problem];
   auto convolution = known.lock();
   if (!convolution) known = convolution = make_convolution(*this, problem);
+  if (!convolution) refused_.insert(problem);
   return convolution;
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -155,6 +156,7 @@ class Context : public kernel::Queue {
   mutable std::shared_ptr<cudnnContext> dnn_handle_;
   mutable std::map<kernel::ConvolutionProblem, std::weak_ptr<const kernel::LibraryConvolution>>
       convolutions_;
+  mutable std::set<kernel::ConvolutionProblem> refused_;
   mutable bool dnn_failed_ = false;
 
   // Held while something is enqueued, and by a capture from its beginning to its end.

@@ -38,6 +38,8 @@ Capabilities capabilities_of(const Api& api, cl_platform_id platform, cl_device_
   c.f64 = number<cl_device_fp_config>(api, device, CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
   c.units = static_cast<int>(number<cl_uint>(api, device, CL_DEVICE_MAX_COMPUTE_UNITS));
   c.memory_bytes = number<cl_ulong>(api, device, CL_DEVICE_GLOBAL_MEM_SIZE);
+  // An argument is a buffer and an offset.
+  c.most_values = number<size_t>(api, device, CL_DEVICE_MAX_PARAMETER_SIZE) / 16;
   c.largest_buffer = number<cl_ulong>(api, device, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
   return c;
 }

@@ -37,6 +37,7 @@ WAFER_KERNEL(reorder) {
 // Evaluates the group node by node. Values within it lie in scratch memory; the group's inputs and
 // outputs are copied in and out, since their layouts may differ from those outside.
 WAFER_KERNEL(fused) {
+  WAFER_CHECK(node.subgraphs.size() == 1, "groups that run together are for devices");
   const Graph& group = *node.subgraphs.at(0);
   struct Value {
     size_t offset = 0;               // in scratch memory

@@ -25,9 +25,7 @@ struct Capabilities {
   bool fast_bf16 = false, fast_f16 = false;  // it multiplies these in hardware
   // Its libraries compute what follows a product, or a convolution, together with it.
   bool joins_behind_products = false, joins_behind_convolutions = false;
-  // Values that a kernel may be given the addresses of: every OpenCL takes 1 KiB of arguments,
-  // where a value is 16 bytes.
-  size_t most_values = 64;
+  size_t most_values = 16;  // that a kernel may be given the addresses of
   // Its library's convolutions in f16 and bf16 read channels last.
   bool narrow_channels_last = false;
 };

@@ -33,7 +33,8 @@ bool is_narrow(DType dtype) {
 bool has_narrow_convolutions(const Graph& graph) {
   auto nodes = topological_order(graph);
   return std::any_of(nodes.begin(), nodes.end(), [](const Node* node) {
-    return node->is(op::conv) && is_narrow(node->outputs[0].dtype);
+    bool convolves = node->is(op::conv) || node->is(op::conv_input_gradient);
+    return convolves && is_narrow(node->outputs[0].dtype);
   });
 }
 

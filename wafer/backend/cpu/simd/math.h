@@ -2,7 +2,7 @@
 #include <cstdint>
 
 // Functions of f32 without branches or calls, so that loops over them become vector code. Accurate
-// to about 2 ulp (expm1 and log1p: 3; tan: 4; tanh and erf: 5); infinities and NaN as in C.
+// to about 2 ulp (expm1 and log1p: 3; tan: 4; tanh: 5; erf: 6); infinities and NaN as in C.
 // Coefficients are minimax fits over the reduced ranges. Nothing here is shared between instruction
 // sets.
 namespace wafer::cpu::WAFER_ISA {
@@ -118,8 +118,7 @@ struct ExpReduction {
 [[gnu::always_inline]] inline float vtanh(float x) {
   // x P(x^2) / Q(x^2); beyond the limit it is 1 in f32.
   constexpr float limit = 9.02f;
-  float t = __builtin_fabsf(x);
-  t = t > limit ? limit : t;
+  float size = __builtin_fabsf(x), t = size > limit ? limit : size;
   float s = t * t;
   float p = mul_add(1.33191169e-8f, s, 2.05835206e-5f);
   p = mul_add(p, s, 3.49403722e-3f);
@@ -130,14 +129,14 @@ struct ExpReduction {
   q = mul_add(q, s, 4.67130355e-1f);
   q = mul_add(q, s, 1.0f);
   float y = t * p / q;
-  return __builtin_copysignf(y > 1.0f ? 1.0f : y, x);
+  y = y > 1.0f || size > limit ? 1.0f : y;
+  return __builtin_copysignf(y, x);
 }
 
 [[gnu::always_inline]] inline float verf(float x) {
   // x P(x^2) / Q(x^2); beyond the limit it is 1 in f32. No branch for small ones, no exponential.
   constexpr float limit = 3.93f;
-  float t = __builtin_fabsf(x);
-  t = t > limit ? limit : t;
+  float size = __builtin_fabsf(x), t = size > limit ? limit : size;
   float s = t * t;
   float p = mul_add(2.04194259e-6f, s, 2.84806666e-4f);
   p = mul_add(p, s, 3.77961201e-3f);
@@ -150,7 +149,8 @@ struct ExpReduction {
   q = mul_add(q, s, 5.02410798e-1f);
   q = mul_add(q, s, 1.0f);
   float y = t * p / q;
-  return __builtin_copysignf(y > 1.0f ? 1.0f : y, x);
+  y = y > 1.0f || size > limit ? 1.0f : y;
+  return __builtin_copysignf(y, x);
 }
 
 // Beyond this the reduction of sin, cos and tan loses accuracy.

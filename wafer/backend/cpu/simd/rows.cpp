@@ -48,10 +48,10 @@ double row_sum(const float* x, int64_t n) {
       n, [&](int64_t i) { return load<VFloat>(x + i); }, [&](int64_t i) { return x[i]; });
 }
 
-// y = exp(scale x - shift), where shift is the greatest of scale x.
-void exp_into(const float* x, float scale, float shift, float* y, int64_t n) {
+// y = exp(scale (x - most)), where most is the greatest of x: exactly 1 there.
+void exp_into(const float* x, float scale, float most, float* y, int64_t n) {
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = vexp_falling(mul_add(x[i], scale, -shift));
+  for (int64_t i = 0; i < n; ++i) y[i] = vexp_falling((x[i] - most) * scale);
 }
 
 double exp_sum(const float* x, float shift, int64_t n) {
@@ -181,7 +181,7 @@ void score_rows(float* scores, int64_t rows, int64_t n, int64_t first, const Sco
     // Without a mask scores are scaled on the way into the exponential.
     bool unscaled = !rules.mask && rules.scale > 0;
     if (!unscaled) scale_and_mask(row, seen, rules, (first + r) * rules.mask_row);
-    float factor = unscaled ? rules.scale : 1, most = row_max(row, seen) * factor;
+    float factor = unscaled ? rules.scale : 1, most = row_max(row, seen);
     if (rules.mask && most == -__builtin_inff() && sees_nothing(row, seen)) {
       seen = 0;
     } else {
