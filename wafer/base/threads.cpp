@@ -171,6 +171,11 @@ void share_jobs(int64_t jobs, int64_t parts, const std::function<void(int64_t, i
   std::atomic<int64_t> next = 0;
   parallel_for(std::min(parts, jobs), 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
+      // The same thread does the same in the next call, whose memory its cache may hold.
+      if (jobs <= parts) {
+        body(part, part);
+        continue;
+      }
       for (int64_t job = next++; job < jobs; job = next++) body(job, part);
     }
   });

@@ -4,7 +4,7 @@
 
 namespace wafer::cpu {
 
-Gemm::Gemm(int64_t m, int64_t n, int64_t k, int threads)
+Gemm::Gemm(int64_t m, int64_t n, int64_t k, int threads, bool packs)
     : n_(n), k_(k), panels_((n + gemm_panel - 1) / gemm_panel) {
   constexpr int64_t packed_at_a_time = 1 << 18;  // floats; a megabyte
   int64_t block = std::max<int64_t>(gemm_packed_floats(n, gemm_block_depth), 1);
@@ -12,10 +12,11 @@ Gemm::Gemm(int64_t m, int64_t n, int64_t k, int threads)
   bool small = m * n * k < (int64_t{1} << 18);
   if (small) return;
   threads_ = threads;
-  // Some parts for each thread, which take turns: a tenth of a millisecond is enough for one.
+  // Some parts for each thread, which take turns: a tenth of a millisecond is enough for one. Not
+  // where the depth is cut up: a part of c stays in the cache of the thread that adds to it again.
   constexpr int64_t most = 4, multiplications = int64_t{1} << 22;
-  int64_t each =
-      threads < 2 ? 1 : std::clamp<int64_t>(m * n * k / (threads * multiplications), 1, most);
+  bool turns = threads > 1 && !(packs && k > depth_);
+  int64_t each = turns ? std::clamp<int64_t>(m * n * k / (threads * multiplications), 1, most) : 1;
   auto parts = static_cast<int>(threads * each);
   // As square as they can be, since each reads the whole of a's rows and b's columns; but not so
   // few rows that packing b takes more time than they do.

@@ -8,8 +8,8 @@ namespace wafer::cpu {
 // Products on all threads: b is packed once, and each thread computes parts of c.
 class Gemm {
  public:
-  // Of [m, k] and [k, n], by at most `threads` threads.
-  Gemm(int64_t m, int64_t n, int64_t k, int threads);
+  // Of [m, k] and [k, n], by at most `threads` threads. `packs`: by run_packing().
+  Gemm(int64_t m, int64_t n, int64_t k, int threads, bool packs);
 
   // Floats of b when it is packed, of what of it is packed at a time in run_packing(), and of the
   // workspace of a run.

@@ -39,7 +39,8 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
   bool lasting_b = packs_once && !known_b && p.b_lasts;
   // Small products of a large batch go one to a thread each, large ones are cut up.
   bool over_batch = e.batch >= parts && !known_b && !lasting_b;
-  Gemm gemm(e.m, e.n, e.k, parts);
+  bool packs = !over_batch && !known_b && !lasting_b;
+  Gemm gemm(e.m, e.n, e.k, parts, packs);
   Scratch scratch;
   auto floats = [&](int64_t count) {
     return scratch.reserve(static_cast<size_t>(count) * sizeof(float));
@@ -75,7 +76,6 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
                              gemm.pack(g, reinterpret_cast<float*>(args.prepared));
                            }};
   }
-  bool packs = !over_batch && !known_b && !lasting_b;
   size_t packing_at = packs ? floats(gemm.packing_floats()) : 0;
   context.scratch_bytes = scratch.total();
   context.kernel = str("own:", name(isa()));
