@@ -62,7 +62,8 @@ TEST(JoinUpdates, KeepsToItsLimits) {
   Graph graph = train_step({7, 5, 33, 2});
   for (size_t values : {3, 10, 12, 18, 24, 1000}) {
     size_t nodes = 0, whole = 0;
-    for (const Node* node : topological_order(join_updates(graph, {values, 1 << 20}))) {
+    Graph joined = join_updates(graph, {values, 1 << 20});
+    for (const Node* node : topological_order(joined)) {
       if (!node->is(op::fused)) continue;
       ++nodes;
       whole += node->subgraphs.size();
