@@ -115,42 +115,45 @@ struct ExpReduction {
   return x == 0.0f ? x : r;
 }
 
-[[gnu::always_inline]] inline float vtanh(float x) {
-  // x P(x^2) / Q(x^2); beyond the limit it is 1 in f32.
-  constexpr float limit = 9.02f;
+// A polynomial by Horner's rule, the highest coefficient first.
+template <class... More>
+[[gnu::always_inline]] inline float polynomial(float x, float sum, float next, More... more) {
+  sum = mul_add(sum, x, next);
+  if constexpr (sizeof...(more) == 0)
+    return sum;
+  else
+    return polynomial(x, sum, more...);
+}
+
+// An odd function that rises to 1, as x P(x^2) / Q(x^2); beyond the limit it is 1 in f32.
+template <class P, class Q>
+[[gnu::always_inline]] inline float odd_rational(float x, float limit, P p, Q q) {
   float size = __builtin_fabsf(x), t = size > limit ? limit : size;
-  float s = t * t;
-  float p = mul_add(1.33191169e-8f, s, 2.05835206e-5f);
-  p = mul_add(p, s, 3.49403722e-3f);
-  p = mul_add(p, s, 1.33797203e-1f);
-  p = mul_add(p, s, 1.0f);
-  float q = mul_add(7.76203990e-7f, s, 3.28309701e-4f);
-  q = mul_add(q, s, 2.58710836e-2f);
-  q = mul_add(q, s, 4.67130355e-1f);
-  q = mul_add(q, s, 1.0f);
-  float y = t * p / q;
+  float s = t * t, y = t * p(s) / q(s);
   y = y > 1.0f || size > limit ? 1.0f : y;
   return __builtin_copysignf(y, x);
 }
 
+[[gnu::always_inline]] inline float vtanh(float x) {
+  return odd_rational(
+      x, 9.02f, [](float s) __attribute__((always_inline)) {
+        return polynomial(s, 1.33191169e-8f, 2.05835206e-5f, 3.49403722e-3f, 1.33797203e-1f, 1.0f);
+      },
+      [](float s) __attribute__((always_inline)) {
+        return polynomial(s, 7.76203990e-7f, 3.28309701e-4f, 2.58710836e-2f, 4.67130355e-1f, 1.0f);
+      });
+}
+
 [[gnu::always_inline]] inline float verf(float x) {
-  // x P(x^2) / Q(x^2); beyond the limit it is 1 in f32. No branch for small ones, no exponential.
-  constexpr float limit = 3.93f;
-  float size = __builtin_fabsf(x), t = size > limit ? limit : size;
-  float s = t * t;
-  float p = mul_add(2.04194259e-6f, s, 2.84806666e-4f);
-  p = mul_add(p, s, 3.77961201e-3f);
-  p = mul_add(p, s, 5.27902883e-2f);
-  p = mul_add(p, s, 1.90784181e-1f);
-  p = mul_add(p, s, 1.12837915f);
-  float q = mul_add(3.80036792e-5f, s, 1.16520963e-3f);
-  q = mul_add(q, s, 1.49974446e-2f);
-  q = mul_add(q, s, 1.14257628e-1f);
-  q = mul_add(q, s, 5.02410798e-1f);
-  q = mul_add(q, s, 1.0f);
-  float y = t * p / q;
-  y = y > 1.0f || size > limit ? 1.0f : y;
-  return __builtin_copysignf(y, x);
+  return odd_rational(
+      x, 3.93f, [](float s) __attribute__((always_inline)) {
+        return polynomial(s, 2.04194259e-6f, 2.84806666e-4f, 3.77961201e-3f, 5.27902883e-2f,
+                          1.90784181e-1f, 1.12837915f);
+      },
+      [](float s) __attribute__((always_inline)) {
+        return polynomial(s, 3.80036792e-5f, 1.16520963e-3f, 1.49974446e-2f, 1.14257628e-1f,
+                          5.02410798e-1f, 1.0f);
+      });
 }
 
 // Beyond this the reduction of sin, cos and tan loses accuracy.
