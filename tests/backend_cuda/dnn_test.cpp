@@ -90,14 +90,29 @@ TEST(CudaDnn, TheLibraryTakesOurDescriptions) {
   EXPECT_NE(refused, "");
 }
 
-std::optional<cuda::DnnDescriptor> described(const cuda::Dnn& dnn, std::string& reason) {
-  try {
-    return describe_gpu(dnn);
-  } catch (const cuda::DnnRefusal& refusal) {
-    reason = "this cuDNN takes no description of a GPU: " + refusal.why;
-    return std::nullopt;
+// Plans for the GPU that is described.
+class CudaDnnPlans : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dnn_ = library(reason_);
+    if (!dnn_) GTEST_SKIP() << reason_;
+    try {
+      gpu_ = describe_gpu(*dnn_);
+    } catch (const cuda::DnnRefusal& refusal) {
+      GTEST_SKIP() << "this cuDNN takes no description of a GPU: " << refusal.why;
+    }
   }
-}
+  std::optional<cuda::ConvolutionPlan> plan(const ConvolutionProblem& problem) {
+    auto plan = cuda::ConvolutionPlan::choose(*dnn_, {.described = &*gpu_}, problem, reason_);
+    EXPECT_TRUE(plan) << reason_;
+    return plan;
+  }
+
+ private:
+  const cuda::Dnn* dnn_ = nullptr;
+  std::optional<cuda::DnnDescriptor> gpu_;
+  std::string reason_;
+};
 
 const std::vector<Layers>& all_layers() {
   static const std::vector<Layers> layers = {
@@ -127,12 +142,7 @@ bool on_tensor_cores(const cuda::ConvolutionPlan& plan) {
   return std::count(notes.begin(), notes.end(), CUDNN_NUMERICAL_NOTE_TENSOR_CORE) > 0;
 }
 
-TEST(CudaDnn, TheLibraryPlansConvolutionsForAGpuThatIsDescribed) {
-  std::string reason;
-  const cuda::Dnn* dnn = library(reason);
-  if (!dnn) GTEST_SKIP() << reason;
-  auto gpu = described(*dnn, reason);
-  if (!gpu) GTEST_SKIP() << reason;
+TEST_F(CudaDnnPlans, ConvolutionsAndTheirGradients) {
   for (const Layers& each : all_layers()) {
     for (Computes computes : {Computes::y, Computes::x, Computes::weight}) {
       for (DType dtype : {DType::f32, DType::f16, DType::bf16}) {
@@ -142,13 +152,12 @@ TEST(CudaDnn, TheLibraryPlansConvolutionsForAGpuThatIsDescribed) {
                            : computes == Computes::x ? ", by the input"
                                                      : ", by the weight"));
           ConvolutionProblem problem = problem_of(each, computes, dtype, channels_last);
-          auto plan = cuda::ConvolutionPlan::choose(*dnn, {.described = &*gpu}, problem, reason);
-          EXPECT_TRUE(plan) << reason;
-          if (!plan) continue;
-          EXPECT_LE(plan->workspace_bytes(), cuda::ConvolutionPlan::most_workspace(problem));
-          const auto& notes = plan->notes();
+          auto found = plan(problem);
+          if (!found) continue;
+          EXPECT_LE(found->workspace_bytes(), cuda::ConvolutionPlan::most_workspace(problem));
+          const auto& notes = found->notes();
           if (dtype == DType::f32 || each.on_tensor_cores) {
-            EXPECT_EQ(on_tensor_cores(*plan), dtype != DType::f32);
+            EXPECT_EQ(on_tensor_cores(*found), dtype != DType::f32);
           }
           EXPECT_EQ(std::count(notes.begin(), notes.end(), CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC),
                     0);
@@ -160,27 +169,21 @@ TEST(CudaDnn, TheLibraryPlansConvolutionsForAGpuThatIsDescribed) {
 
 // With a bias, a residual before it and ReLU behind it, as values lie in programs: the wide ones
 // row by row, the narrow ones channels last, weights row by row.
-TEST(CudaDnn, TheLibraryPlansWhatFollowsAConvolution) {
-  std::string reason;
-  const cuda::Dnn* dnn = library(reason);
-  if (!dnn) GTEST_SKIP() << reason;
-  auto gpu = described(*dnn, reason);
-  if (!gpu) GTEST_SKIP() << reason;
+TEST_F(CudaDnnPlans, WhatFollowsAConvolution) {
   for (const Layers& each : all_layers()) {
     for (DType dtype : {DType::f32, DType::f16, DType::bf16}) {
       for (unsigned parts = 0; parts < 4; ++parts) {
         ConvolutionProblem problem = problem_of(each, Computes::y, dtype, dtype != DType::f32);
         problem.weight = lies(each.weight, false);
-        auto alone = cuda::ConvolutionPlan::choose(*dnn, {.described = &*gpu}, problem, reason);
+        auto alone = plan(problem);
         problem.bias = true;
         problem.residual = (parts & 1) != 0;
         problem.relu = (parts & 2) != 0;
         SCOPED_TRACE(str(each.name, " in ", dtype, ", bias", problem.residual ? ", residual" : "",
                          problem.relu ? ", ReLU" : ""));
-        auto plan = cuda::ConvolutionPlan::choose(*dnn, {.described = &*gpu}, problem, reason);
-        EXPECT_TRUE(plan) << reason;
-        if (!plan || !alone) continue;
-        EXPECT_EQ(on_tensor_cores(*plan), on_tensor_cores(*alone));
+        auto together = plan(problem);
+        if (!together || !alone) continue;
+        EXPECT_EQ(on_tensor_cores(*together), on_tensor_cores(*alone));
       }
     }
   }
