@@ -365,8 +365,8 @@ ConvolutionProblem::Value value_of(const Type& type) {
 template <class A>
 std::optional<ConvolutionProblem> problem_of(ConvolutionProblem::Computes computes, const A& attrs,
                                              const Type& x, const Type& weight, const Type& y) {
-  bool narrow = y.dtype == DType::f16 || y.dtype == DType::bf16;
-  if (!(narrow || y.dtype == DType::f32) || x.dtype != y.dtype || weight.dtype != y.dtype)
+  if (!(is_narrow(y.dtype) || y.dtype == DType::f32) || x.dtype != y.dtype ||
+      weight.dtype != y.dtype)
     return std::nullopt;
   if (x.elements() == 0 || weight.elements() == 0 || y.elements() == 0) return std::nullopt;
   return ConvolutionProblem{.computes = computes,

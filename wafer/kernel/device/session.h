@@ -75,6 +75,10 @@ std::string describe(const Node& node);
 // How templates of kernels speak of a dtype under a prefix: the types P_T (in memory) and P_C
 // (computed in: double, float, long or ulong), P_LOAD(pointer, i), P_STORE(pointer, i, value).
 std::string words(const std::string& prefix, DType dtype);
+// f16 and bf16, which libraries multiply on tensor cores and add up in f32.
+constexpr bool is_narrow(DType dtype) {
+  return dtype == DType::f16 || dtype == DType::bf16;
+}
 // A dtype whose elements are what `dtype` is computed in.
 DType computed_in(DType dtype);
 

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "wafer/kernel/device/followers.h"
+#include "wafer/kernel/device/session.h"
 #include "wafer/kernel/program.h"
 #include "wafer/op/op.h"
 #include "wafer/pass/host/control_flow.h"
@@ -24,10 +25,6 @@ MakeKernel lookup(const OpDef& op) {
   if (&op == &op::fused) return make_fused;
   if (is_elementwise(op)) return make_elementwise;
   return find_kernel(op);
-}
-
-bool is_narrow(DType dtype) {
-  return dtype == DType::f16 || dtype == DType::bf16;
 }
 
 bool has_narrow_convolutions(const Graph& graph) {
