@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <vector>
 
 #include "wafer/backend/cpu/simd/gemm.h"
 
@@ -27,7 +28,8 @@ class Gemm {
   int64_t n_, k_, panels_;
   int64_t depth_;
   int threads_ = 1;
-  int rows_ = 1, columns_ = 1;  // parts along m and n
+  std::vector<int64_t> rows_;  // where parts along m begin, and where the last ends
+  int64_t columns_ = 1;        // parts along n
 };
 
 }  // namespace wafer::cpu

@@ -170,22 +170,22 @@ Step make_plain(const MatmulProblem& p, const Epilogue& epilogue) {
 }  // namespace
 
 bool is_matmul_faster(const MatmulProblem& p) {
-  // Without AVX-512 oneDNN copies operands of large products alone: elsewhere lines that lie a page
-  // or a half apart, or those of a transposed, cost it up to half of its rate.
   if (isa() != Isa::avx2 || p.a.dtype != DType::f32 || p.y.elements() == 0) return false;
   Extents e(p);
   // A b that stays need not be packed again; of few rows oneDNN computes one at a time. Panels of
   // very few columns are mostly padding.
   bool stays = p.b_values != nullptr || p.b_lasts;
   if (stays && e.batch == 1 && e.n >= 8) return true;
-  if (p.transpose_a) {
-    bool read_in_place = e.n % 256 == 0 && e.m * e.n <= 512 * 512;
-    return e.m >= 192 && e.n >= 96 && e.k >= (read_in_place ? 64 : 512);
-  }
-  bool deep = e.k >= 512 && e.m >= 512 && e.n >= 96;
+  // Without AVX-512 oneDNN copies operands of large products alone: elsewhere lines that lie a page
+  // or a half apart, or those of a transposed, cost it up to half of its rate.
   bool copied = e.n >= 1024 && e.m >= 512;
-  bool page_apart = !p.transpose_b && (e.n >= 2048 || (e.n % 512 == 0 && !copied));
-  return deep || (page_apart && e.m >= 48 && e.k >= 256);
+  bool page_apart = !p.transpose_b && (e.n >= 2048 || e.n % 512 == 0) && !copied;
+  if (page_apart && e.m >= 48 && e.k >= 64) return true;
+  if (p.transpose_a) return e.m >= 128 && e.m * e.n >= (1 << 15) && e.k >= (copied ? 512 : 128);
+  // Where neither is ahead, ours lets threads take turns.
+  bool large = e.m >= 1024 && e.n >= 256 && e.k >= 256;
+  bool deep = p.transpose_b && e.m >= 256 && e.n >= 128 && e.k >= 1024;
+  return large || deep;
 }
 
 Step make_matmul(const MatmulProblem& problem, const Epilogue& epilogue, KernelContext& context) {

@@ -62,6 +62,45 @@ void pack_columns(int64_t columns, int64_t depth, const float* b, int64_t b_row,
   }
 }
 
+// Rows are packed in squares of `count` elements, a vector of them, of each of a tile's rows.
+template <int count>
+constexpr bool interleaves = tile_rows == 6 && count == 8;
+// Rows that are read for it.
+template <int count>
+constexpr int64_t square_rows = interleaves<count> ? 6 : (tile_rows + count - 1) / count* count;
+
+// Of rows `stride` apart, as lines of tile_rows. Writes whole vectors, beyond the last line.
+template <class V, int count>
+void pack_square(const float* from, int64_t stride, float* to) {
+  if constexpr (interleaves<count>) {
+    // Pairs of rows are interleaved, then pairs of pairs: nothing is read or written in vain.
+    V low[3], high[3];  // of rows 2i and 2i + 1: columns 0, 1, 4 and 5; 2, 3, 6 and 7
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) {
+      auto even = load<V>(from + 2 * i * stride), odd = load<V>(from + (2 * i + 1) * stride);
+      low[i] = __builtin_shufflevector(even, odd, 0, 8, 1, 9, 4, 12, 5, 13);
+      high[i] = __builtin_shufflevector(even, odd, 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    V third[6];  // of lines 0 and 1, then of 2 and 3: a lower half each; the upper is of line + 4
+    auto thirds = [](const V(&pair)[3], V* to) __attribute__((always_inline)) {
+      to[0] = __builtin_shufflevector(pair[0], pair[1], 0, 1, 8, 9, 4, 5, 12, 13);
+      to[1] = __builtin_shufflevector(pair[2], pair[0], 0, 1, 10, 11, 4, 5, 14, 15);
+      to[2] = __builtin_shufflevector(pair[1], pair[2], 2, 3, 10, 11, 6, 7, 14, 15);
+    };
+    thirds(low, third);
+    thirds(high, third + 3);
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) {
+      V first = third[2 * i], second = third[2 * i + 1];
+      store(to + i * 8, __builtin_shufflevector(first, second, 0, 1, 2, 3, 8, 9, 10, 11));
+      store(to + (i + 3) * 8, __builtin_shufflevector(first, second, 4, 5, 6, 7, 12, 13, 14, 15));
+    }
+  } else {
+    for (int64_t i = square_rows<count> - count; i >= 0; i -= count)
+      transpose_block<V>(from + i * stride, stride, to + i, tile_rows);
+  }
+}
+
 // Panels of tile_rows rows, rows_panel(depth) apart: element (row i, p) of a panel goes to
 // p * tile_rows + i; missing rows of the last panel are zero.
 void pack_rows(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64_t a_column,
@@ -69,33 +108,31 @@ void pack_rows(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64
   int64_t first = 0;
   if (a_row == 1) {
     // A panel's line takes one or two vectors, the last of which may bring values too many: they
-    // belong to rows that exist, and are written over or lie in the slack.
+    // are written over or lie in the slack. Those of the last panel belong to the next line, which
+    // the last line lacks.
     constexpr int64_t width = (tile_rows + lanes - 1) / lanes * lanes;
-    int64_t whole = 0;
-    while (rows - whole >= width) whole += tile_rows;
+    first = rows / tile_rows * tile_rows;
     for (int64_t p = 0; p < depth; ++p) {
       const float* line = a + p * a_column;
       float* at = to + p * tile_rows;
-      for (int64_t i = 0; i < whole; i += tile_rows, at += rows_panel(depth)) {
+      for (int64_t i = 0; i < first; i += tile_rows, at += rows_panel(depth)) {
+        if (p + 1 == depth && rows - i < width) {
+          pack_slowly(tile_rows, tile_rows, 0, 1, line + i, a_row, a_column, at);
+          break;
+        }
         VFloat values[width / lanes];
         for (int j = 0; j < width / lanes; ++j) values[j] = load<VFloat>(line + i + j * lanes);
         for (int j = 0; j < width / lanes; ++j) store(at + j * lanes, values[j]);
       }
     }
-    first = whole;
   }
   if (a_column == 1) {
-    // In squares of whole vectors, the last rows first: those that they bring too many are written
-    // over likewise.
-    constexpr int64_t height = (tile_rows + lanes - 1) / lanes * lanes;
     int64_t squares = depth / lanes * lanes;
-    for (; rows - first >= height; first += tile_rows) {
+    for (; rows - first >= square_rows<lanes>; first += tile_rows) {
       const float* from = a + first * a_row;
       float* at = to + first / tile_rows * rows_panel(depth);
       for (int64_t p = 0; p < squares; p += lanes) {
-        for (int64_t i = height - lanes; i >= 0; i -= lanes) {
-          transpose_block<VFloat>(from + i * a_row + p, a_row, at + p * tile_rows + i, tile_rows);
-        }
+        pack_square<VFloat, lanes>(from + p, a_row, at + p * tile_rows);
       }
       pack_slowly(tile_rows, tile_rows, squares, depth, from, a_row, a_column, at);
     }
@@ -117,17 +154,44 @@ struct Depth {
         last(k0 + gemm_block_depth >= g.k) {}
 };
 
-// The columns [column, column + columns) of c's row `row` are complete: what follows them is done.
-void finish_row(const GemmArgs& g, int64_t row, int64_t column, int64_t columns) {
-  int64_t at = row * g.c_row + column;
-  for (int64_t j = 0; j < columns; j += lanes) {
-    float* to = g.c + at + j;
-    store(to, finish(load<VFloat>(to), g.finish, column + j, at + j));
+// A tile of c is complete: what follows it is done. Which steps that is, is known to the compiler:
+// a tile of little depth takes no more time than asking at each vector.
+template <int vectors, bool bias, bool residual, bool relu>
+void finish_as(const GemmArgs& g, int64_t rows, int64_t row, int64_t column) {
+  // The bias is the same in all rows, which the compiler cannot know as long as c is written to.
+  Finish f{nullptr, residual ? g.finish.residual : nullptr, relu, g.finish.limit};
+  VFloat same[vectors];
+  for (int j = 0; bias && j < vectors; ++j)
+    same[j] = load<VFloat>(g.finish.bias + column + j * lanes);
+  for (int64_t i = 0; i < rows; ++i) {
+    int64_t at = (row + i) * g.c_row + column;
+#pragma GCC unroll 8
+    for (int j = 0; j < vectors; ++j, at += lanes) {
+      auto value = load<VFloat>(g.c + at);
+      if constexpr (bias) value += same[j];
+      store(g.c + at, finish(value, f, column + j * lanes, at));
+    }
+  }
+}
+template <int vectors>
+void finish_tile(const GemmArgs& g, int64_t rows, int64_t row, int64_t column) {
+  auto with = [&]<bool bias, bool residual>() {
+    g.finish.relu ? finish_as<vectors, bias, residual, true>(g, rows, row, column)
+                  : finish_as<vectors, bias, residual, false>(g, rows, row, column);
+  };
+  bool residual = g.finish.residual != nullptr;
+  if (g.finish.bias != nullptr) {
+    residual ? with.template operator()<true, true>() : with.template operator()<true, false>();
+  } else {
+    residual ? with.template operator()<false, true>() : with.template operator()<false, false>();
   }
 }
 
 // The tile of rows that begins at row i.
 RowByRow tile_at(const RowByRow& a, int64_t i, int64_t) {
+  return a.from(i);
+}
+StepByStep tile_at(const StepByStep& a, int64_t i, int64_t) {
   return a.from(i);
 }
 PackedRows tile_at(const PackedRows& a, int64_t i, int64_t depth) {
@@ -149,7 +213,7 @@ void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, A a, const f
     }
     multiply_rows<2>(rows, d.depth, a, b, g.c + at, g.c_row, d.accumulate);
     if (!d.last || g.finish.empty()) return;
-    for (int64_t i = 0; i < rows; ++i) finish_row(g, row + i, column, tile_columns);
+    finish_tile<2>(g, rows, row, column);
     return;
   }
   // Columns that reach beyond c: by way of whole ones.
@@ -175,7 +239,7 @@ int64_t multiply_panels(const GemmArgs& g, const Depth& d, A a, const float* pac
     PackedColumns b{packed_b + j * d.depth, tile_columns * d.depth};
     multiply<rows, 2 * panels>(d.depth, a, b, g.c + row * g.c_row + n0 + j, g.c_row, d.accumulate);
     if (!d.last || g.finish.empty()) continue;
-    for (int64_t i = 0; i < rows; ++i) finish_row(g, row + i, n0 + j, width);
+    finish_tile<2 * panels>(g, rows, row, n0 + j);
   }
   return j;
 }
@@ -209,6 +273,10 @@ void multiply_block(const GemmArgs& g, const Depth& d, const float* a, int64_t m
   bool few = rows < 2 * tile_rows || columns < 6 * tile_columns;
   if (g.a_column == 1 && few) {
     multiply_columns(g, d, RowByRow{a, g.a_row}, m0, rows, packed_b, n0, columns, {});
+    return;
+  }
+  if (g.a_row == 1 && columns < 6 * tile_columns) {
+    multiply_columns(g, d, StepByStep{a, g.a_column}, m0, rows, packed_b, n0, columns, {});
     return;
   }
   pack_rows(rows, d.depth, a, g.a_row, g.a_column, packed_a);
