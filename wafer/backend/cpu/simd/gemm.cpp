@@ -154,39 +154,6 @@ struct Depth {
         last(k0 + gemm_block_depth >= g.k) {}
 };
 
-// A tile of c is complete: what follows it is done. Which steps that is, is known to the compiler:
-// a tile of little depth takes no more time than asking at each vector.
-template <int vectors, bool bias, bool residual, bool relu>
-void finish_as(const GemmArgs& g, int64_t rows, int64_t row, int64_t column) {
-  // The bias is the same in all rows, which the compiler cannot know as long as c is written to.
-  Finish f{nullptr, residual ? g.finish.residual : nullptr, relu, g.finish.limit};
-  VFloat same[vectors];
-  for (int j = 0; bias && j < vectors; ++j)
-    same[j] = load<VFloat>(g.finish.bias + column + j * lanes);
-  for (int64_t i = 0; i < rows; ++i) {
-    int64_t at = (row + i) * g.c_row + column;
-#pragma GCC unroll 8
-    for (int j = 0; j < vectors; ++j, at += lanes) {
-      auto value = load<VFloat>(g.c + at);
-      if constexpr (bias) value += same[j];
-      store(g.c + at, finish(value, f, column + j * lanes, at));
-    }
-  }
-}
-template <int vectors>
-void finish_tile(const GemmArgs& g, int64_t rows, int64_t row, int64_t column) {
-  auto with = [&]<bool bias, bool residual>() {
-    g.finish.relu ? finish_as<vectors, bias, residual, true>(g, rows, row, column)
-                  : finish_as<vectors, bias, residual, false>(g, rows, row, column);
-  };
-  bool residual = g.finish.residual != nullptr;
-  if (g.finish.bias != nullptr) {
-    residual ? with.template operator()<true, true>() : with.template operator()<true, false>();
-  } else {
-    residual ? with.template operator()<false, true>() : with.template operator()<false, false>();
-  }
-}
-
 // The tile of rows that begins at row i.
 RowByRow tile_at(const RowByRow& a, int64_t i, int64_t) {
   return a.from(i);
@@ -211,9 +178,12 @@ void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, A a, const f
       const float* next = g.finish.residual + at + tile_columns;
       for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(next + i * g.c_row);
     }
-    multiply_rows<2>(rows, d.depth, a, b, g.c + at, g.c_row, d.accumulate);
-    if (!d.last || g.finish.empty()) return;
-    finish_tile<2>(g, rows, row, column);
+    if (d.last && !g.finish.empty()) {
+      multiply_rows<2, true>(rows, d.depth, a, b, g.c + at, g.c_row, d.accumulate, &g.finish,
+                             column, at);
+    } else {
+      multiply_rows<2>(rows, d.depth, a, b, g.c + at, g.c_row, d.accumulate);
+    }
     return;
   }
   // Columns that reach beyond c: by way of whole ones.
@@ -237,9 +207,13 @@ int64_t multiply_panels(const GemmArgs& g, const Depth& d, A a, const float* pac
   int64_t j = 0;
   for (; j + width <= columns && n0 + j + width <= g.n; j += width) {
     PackedColumns b{packed_b + j * d.depth, tile_columns * d.depth};
-    multiply<rows, 2 * panels>(d.depth, a, b, g.c + row * g.c_row + n0 + j, g.c_row, d.accumulate);
-    if (!d.last || g.finish.empty()) continue;
-    finish_tile<2 * panels>(g, rows, row, n0 + j);
+    int64_t at = row * g.c_row + n0 + j;
+    if (d.last && !g.finish.empty()) {
+      multiply<rows, 2 * panels, true>(d.depth, a, b, g.c + at, g.c_row, d.accumulate, &g.finish,
+                                       n0 + j, at);
+    } else {
+      multiply<rows, 2 * panels>(d.depth, a, b, g.c + at, g.c_row, d.accumulate);
+    }
   }
   return j;
 }

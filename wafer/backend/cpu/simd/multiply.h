@@ -108,10 +108,37 @@ struct PackedColumns {
   void advance(int64_t steps) { first += steps * tile_columns; }
 };
 
-// c [rows, vectors * lanes] = (accumulate ? c : 0) + x w over `depth`.
-template <int rows, int vectors, class X, class W>
+// ReLU; NaN stays.
+[[gnu::always_inline]] inline VFloat rectify(VFloat value, VFloat limit) {
+  value = value < VFloat{} ? VFloat{} : value;
+  return value > limit ? limit : value;
+}
+
+// The finished value of a column, of an element at `at` of the result.
+[[gnu::always_inline]] inline VFloat finish(VFloat value, const Finish& f, int64_t column,
+                                            int64_t at) {
+  if (f.bias != nullptr) value += load<VFloat>(f.bias + column);
+  if (f.residual != nullptr) value += load<VFloat>(f.residual + at);
+  if (f.relu) value = rectify(value, splat(f.limit));
+  return value;
+}
+[[gnu::always_inline]] inline float finish(float value, const Finish& f, int64_t column,
+                                           int64_t at) {
+  if (f.bias != nullptr) value += f.bias[column];
+  if (f.residual != nullptr) value += f.residual[at];
+  if (f.relu && value < 0) value = 0;
+  if (f.relu && value > f.limit) value = f.limit;
+  return value;
+}
+
+// c [rows, vectors * lanes] = (accumulate ? c : 0) + x w over `depth`. `finishes`: then what `f`
+// says is done with it, where c begins at its column `column`, and `at` elements into the result.
+// These are parameters of their own since copies of a struct are read wider than it was written,
+// which waits for the writes.
+template <int rows, int vectors, bool finishes = false, class X, class W>
 [[gnu::always_inline]] inline void multiply(int64_t depth, X x, W w, float* c, int64_t c_row,
-                                            bool accumulate) {
+                                            bool accumulate, const Finish* f = nullptr,
+                                            int64_t column = 0, int64_t at = 0) {
   VFloat sum[rows][vectors];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
@@ -140,22 +167,40 @@ template <int rows, int vectors, class X, class W>
   for (; p + steps_together <= depth; p += steps_together)
     round.template operator()<steps_together>();
   for (; p < depth; ++p) round.template operator()<1>();
+  auto each = [&](auto change) __attribute__((always_inline)) {
 #pragma GCC unroll 12
-  for (int i = 0; i < rows; ++i) {
+    for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 8
-    for (int j = 0; j < vectors; ++j) {
-      float* to = c + i * c_row + j * lanes;
-      store(to, accumulate ? load<VFloat>(to) + sum[i][j] : sum[i][j]);
+      for (int j = 0; j < vectors; ++j) change(sum[i][j], i * c_row + j * lanes, j);
     }
+  };
+  if constexpr (finishes) {
+    // Step by step as finish() does it, but asking once for each, not for each vector.
+    if (accumulate) each([&](VFloat& v, int64_t to, int) { v = load<VFloat>(c + to) + v; });
+    if (f->bias != nullptr) {
+      VFloat bias[vectors];
+      for (int j = 0; j < vectors; ++j) bias[j] = load<VFloat>(f->bias + column + j * lanes);
+      each([&](VFloat& v, int64_t, int j) { v += bias[j]; });
+    }
+    if (f->residual != nullptr)
+      each([&](VFloat& v, int64_t to, int) { v += load<VFloat>(f->residual + at + to); });
+    if (f->relu)
+      each([limit = splat(f->limit)](VFloat& v, int64_t, int) { v = rectify(v, limit); });
+    accumulate = false;
   }
+  each(
+      [&](VFloat v, int64_t to, int) { store(c + to, accumulate ? load<VFloat>(c + to) + v : v); });
 }
 
-// multiply() for any number of rows, of packed ones at most a tile's: c is [m, vectors * lanes].
-template <int vectors, class X, class W>
-void multiply_rows(int64_t m, int64_t depth, X x, W w, float* c, int64_t c_row, bool accumulate) {
+// multiply() for any number of rows, of packed ones at most a tile's: c is [m, vectors * lanes]. A
+// function of its own, since within another sums have no registers left.
+template <int vectors, bool finishes = false, class X, class W>
+[[gnu::noinline]] void multiply_rows(int64_t m, int64_t depth, X x, W w, float* c, int64_t c_row,
+                                     bool accumulate, const Finish* f = nullptr, int64_t column = 0,
+                                     int64_t at = 0) {
   auto take = [&]<int rows>() __attribute__((always_inline)) {
-    for (; m >= rows; m -= rows, x = x.from(rows), c += rows * c_row) {
-      multiply<rows, vectors>(depth, x, w, c, c_row, accumulate);
+    for (; m >= rows; m -= rows, x = x.from(rows), c += rows * c_row, at += rows * c_row) {
+      multiply<rows, vectors, finishes>(depth, x, w, c, c_row, accumulate, f, column, at);
     }
   };
   take.template operator()<tile_rows>();
@@ -163,26 +208,6 @@ void multiply_rows(int64_t m, int64_t depth, X x, W w, float* c, int64_t c_row, 
   take.template operator()<4>();
   take.template operator()<2>();
   take.template operator()<1>();
-}
-
-// The finished value of a column, of an element at `at` of the result.
-[[gnu::always_inline]] inline VFloat finish(VFloat value, const Finish& f, int64_t column,
-                                            int64_t at) {
-  if (f.bias != nullptr) value += load<VFloat>(f.bias + column);
-  if (f.residual != nullptr) value += load<VFloat>(f.residual + at);
-  if (f.relu) {
-    value = value < VFloat{} ? VFloat{} : value;  // NaN stays
-    value = value > splat(f.limit) ? splat(f.limit) : value;
-  }
-  return value;
-}
-[[gnu::always_inline]] inline float finish(float value, const Finish& f, int64_t column,
-                                           int64_t at) {
-  if (f.bias != nullptr) value += f.bias[column];
-  if (f.residual != nullptr) value += f.residual[at];
-  if (f.relu && value < 0) value = 0;
-  if (f.relu && value > f.limit) value = f.limit;
-  return value;
 }
 
 }  // namespace

@@ -214,9 +214,9 @@ void winograd_tiles(const WinogradGeometry& g, const float* x, const float* tran
           for (int64_t i = 0; i < rows; i += tile_rows) {
             next_columns.fetch();
             RowByRow x_rows{values + point * x_stride + i * g.channels, g.channels};
-            multiply<tile_rows, 2>(g.channels, x_rows, PackedColumns{columns},
-                                   results + point * y_stride + i * winograd_panel + j,
-                                   winograd_panel, false);
+            multiply_rows<2>(tile_rows, g.channels, x_rows, PackedColumns{columns},
+                             results + point * y_stride + i * winograd_panel + j, winograd_panel,
+                             false);
           }
         }
       }
