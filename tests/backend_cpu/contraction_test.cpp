@@ -350,52 +350,53 @@ TEST(CpuContraction, MatmulMatchesTheReference) {
   }
 }
 
-// Few rows are multiplied by several panels at a time, more of them by one: the same sums. A b that
-// is known is not read again.
-TEST(CpuContraction, ProductsOfFewRowsAndKnownWeights) {
+// Few rows are multiplied by several panels at a time, more of them by one, and very many are
+// shared in parts of many sizes: the same sums. A b that is known is not read again.
+TEST(CpuContraction, ProductsOfFewAndManyRowsAndKnownWeights) {
   RandomStream random(14);
+  auto check = [&](int64_t m, int64_t n, int64_t k) {
+    bool transpose_a = random.below(2), transpose = random.below(2);
+    Type a{DType::f32, transpose_a ? Shape{k, m} : Shape{m, k}}, y{DType::f32, Shape{m, n}},
+        bias{DType::f32, Shape{n}};
+    Type b{DType::f32, transpose ? Shape{n, k} : Shape{k, n}};
+    cpu::Epilogue epilogue{.bias = 2, .residual = 3, .relu = true};
+    std::vector<Bytes> inputs;
+    for (const Type& type : {a, b, bias, y}) inputs.push_back(testing::random_bytes(type, random));
+    auto run = [&](bool known) {
+      cpu::MatmulProblem problem{a, b, y, transpose_a, transpose};
+      std::vector<Bytes> given = inputs;
+      if (known) {
+        problem.b_values = inputs[1].data();
+        given[1] = Bytes(inputs[1].size());
+      }
+      KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
+      Step step = cpu::own::make_matmul(problem, epilogue, context);
+      return testing::run_step(step, context.scratch_bytes, {y}, given)[0];
+    };
+    Bytes got = run(true);
+    EXPECT_EQ(got, run(false)) << m << " x " << n << " x " << k;
+    auto value = [&](const Bytes& bytes, int64_t i) {
+      return reinterpret_cast<const float*>(bytes.data())[i];
+    };
+    for (int64_t i = 0; i < m * n; ++i) {
+      double sum = value(inputs[2], i % n), size = std::abs(sum);
+      sum += value(inputs[3], i);
+      for (int64_t p = 0; p < k; ++p) {
+        int64_t at = transpose ? i % n * k + p : p * n + i % n;
+        int64_t a_at = transpose_a ? p * m + i / n : i / n * k + p;
+        double product = double{value(inputs[0], a_at)} * value(inputs[1], at);
+        sum += product;
+        size += std::abs(product);
+      }
+      ASSERT_NEAR(value(got, i), std::max(sum, 0.0), 1e-6 * (1 + size)) << m << " x " << n;
+    }
+  };
   for (int64_t m : {1, 2, 3, 4, 7, 97}) {
     for (int64_t n : {1, 17, 64, 130, 1030}) {
-      for (int64_t k : {1, 3, 300}) {
-        bool transpose_a = random.below(2), transpose = random.below(2);
-        Type a{DType::f32, transpose_a ? Shape{k, m} : Shape{m, k}}, y{DType::f32, Shape{m, n}},
-            bias{DType::f32, Shape{n}};
-        Type b{DType::f32, transpose ? Shape{n, k} : Shape{k, n}};
-        cpu::Epilogue epilogue{.bias = 2, .residual = 3, .relu = true};
-        std::vector<Bytes> inputs;
-        for (const Type& type : {a, b, bias, y})
-          inputs.push_back(testing::random_bytes(type, random));
-        auto run = [&](bool known) {
-          cpu::MatmulProblem problem{a, b, y, transpose_a, transpose};
-          std::vector<Bytes> given = inputs;
-          if (known) {
-            problem.b_values = inputs[1].data();
-            given[1] = Bytes(inputs[1].size());
-          }
-          KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
-          Step step = cpu::own::make_matmul(problem, epilogue, context);
-          return testing::run_step(step, context.scratch_bytes, {y}, given)[0];
-        };
-        Bytes got = run(true);
-        EXPECT_EQ(got, run(false)) << m << " x " << n << " x " << k;
-        auto value = [&](const Bytes& bytes, int64_t i) {
-          return reinterpret_cast<const float*>(bytes.data())[i];
-        };
-        for (int64_t i = 0; i < m * n; ++i) {
-          double sum = value(inputs[2], i % n), size = std::abs(sum);
-          sum += value(inputs[3], i);
-          for (int64_t p = 0; p < k; ++p) {
-            int64_t at = transpose ? i % n * k + p : p * n + i % n;
-            int64_t a_at = transpose_a ? p * m + i / n : i / n * k + p;
-            double product = double{value(inputs[0], a_at)} * value(inputs[1], at);
-            sum += product;
-            size += std::abs(product);
-          }
-          ASSERT_NEAR(value(got, i), std::max(sum, 0.0), 1e-6 * (1 + size)) << m << " x " << n;
-        }
-      }
+      for (int64_t k : {1, 3, 300}) check(m, n, k);
     }
   }
+  check(787, 140, 340);
 }
 
 // Bias, residual and ReLU behind a product equal the same steps one by one, and NaN survives. The
