@@ -120,6 +120,9 @@ Step make_conv(const ConvProblem& p, const Epilogue& epilogue, KernelContext& co
   if (!is_blocked(p)) return make_conv_plain(p, epilogue);
   if (is_depthwise(p)) return make_depthwise(p, epilogue, context);
   Geometry g(p);
+  // Known weights are then packed once, not for each strip.
+  bool known = p.weight_values != nullptr && is_f32_channels_last(p);
+  if (known && g.pointwise() && g.groups == 1) return make_pointwise(p, epilogue, context);
   size_t scratch = 0;
   Source x(p.x, channels_last(p.x), scratch), weight(p.weight, by_tap(p.weight), scratch);
   Sink y(p.y, channels_last(p.y), scratch);
