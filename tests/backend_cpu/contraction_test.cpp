@@ -1,5 +1,6 @@
 #include "wafer/backend/cpu/contraction.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -247,6 +248,37 @@ TEST(CpuContraction, KnownWeightsGiveTheSameBits) {
   }
 }
 
+// Known or not, strides, padding and groups or none: the same bits, whichever way they are
+// computed.
+TEST(CpuContraction, OwnConvolutionsOfKnownWeights) {
+  RandomStream random(15);
+  for (int trial = 0; trial < 40; ++trial) {
+    ConvCase c = random_conv_case(random);
+    if (trial % 4 > 0) std::fill(c.weight.begin() + 2, c.weight.end(), 1);
+    if (trial % 4 > 1) {
+      for (auto* sizes : {&c.attrs.padding_low, &c.attrs.padding_high})
+        std::fill(sizes->begin(), sizes->end(), 0);
+      std::fill(c.attrs.stride.begin(), c.attrs.stride.end(), trial % 4 == 2 ? 1 : 2);
+    }
+    const Tensor forward = nodes_of(c, DType::f32, last).forward;
+    const Node& node = forward.node();
+    std::vector<Bytes> inputs = {testing::random_bytes(node.inputs[0].type(), random),
+                                 testing::random_bytes(node.inputs[1].type(), random)};
+    auto run = [&](bool known) {
+      cpu::ConvProblem problem = cpu::conv_problem(node);
+      if (known) problem.weight_values = inputs[1].data();
+      KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
+      Step step = cpu::own::make_conv(problem, {}, context);
+      return testing::run_step(step, context.scratch_bytes, node.outputs, inputs)[0];
+    };
+    Bytes got = run(true);
+    EXPECT_EQ(got, run(false)) << node.attrs.text();
+    auto expected =
+        testing::run_kernel(reference::find_kernel(op::conv), node, inputs, "reference");
+    testing::expect_close(node.outputs[0], got, expected[0], 8, "known weights");
+  }
+}
+
 // Weights so large that blocks are, too, and more tiles than a weight's gradient takes at a time.
 // Sums are long, and their errors with them.
 TEST(CpuContraction, WinogradOfManyChannelsAndTiles) {
@@ -354,8 +386,7 @@ TEST(CpuContraction, MatmulMatchesTheReference) {
 // shared in parts of many sizes: the same sums. A b that is known is not read again.
 TEST(CpuContraction, ProductsOfFewAndManyRowsAndKnownWeights) {
   RandomStream random(14);
-  auto check = [&](int64_t m, int64_t n, int64_t k) {
-    bool transpose_a = random.below(2), transpose = random.below(2);
+  auto check = [&](int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose) {
     Type a{DType::f32, transpose_a ? Shape{k, m} : Shape{m, k}}, y{DType::f32, Shape{m, n}},
         bias{DType::f32, Shape{n}};
     Type b{DType::f32, transpose ? Shape{n, k} : Shape{k, n}};
@@ -393,10 +424,13 @@ TEST(CpuContraction, ProductsOfFewAndManyRowsAndKnownWeights) {
   };
   for (int64_t m : {1, 2, 3, 4, 7, 97}) {
     for (int64_t n : {1, 17, 64, 130, 1030}) {
-      for (int64_t k : {1, 3, 300}) check(m, n, k);
+      for (int64_t k : {1, 3, 300}) check(m, n, k, random.below(2), random.below(2));
     }
   }
-  check(787, 140, 340);
+  ThreadCountScope two(2);
+  for (bool transpose_a : {false, true}) {
+    for (bool transpose : {false, true}) check(787, 140, 340, transpose_a, transpose);
+  }
 }
 
 // Bias, residual and ReLU behind a product equal the same steps one by one, and NaN survives. The

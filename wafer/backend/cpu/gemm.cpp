@@ -7,8 +7,8 @@ namespace wafer::cpu {
 namespace {
 constexpr int64_t tile = 12;  // rows of a whole tile of every instruction set
 
-// Where parts of m rows begin, and m: as large as the fair share of a thread allows at first, ever
-// smaller ones at the end, so that threads that take turns end together.
+// Where parts of m rows begin, and m: each is half of a thread's fair share of the rows that are
+// left, so that threads that take turns end together.
 std::vector<int64_t> shrinking_parts(int64_t m, int threads) {
   constexpr int64_t least = 4;  // tiles, for each of which a panel of b is brought near
   std::vector<int64_t> begins = {0};

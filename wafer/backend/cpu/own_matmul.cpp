@@ -181,7 +181,8 @@ bool is_matmul_faster(const MatmulProblem& p) {
   bool copied = e.n >= 1024 && e.m >= 512;
   bool page_apart = !p.transpose_b && (e.n >= 2048 || e.n % 512 == 0) && !copied;
   if (page_apart && e.m >= 48 && e.k >= 64) return true;
-  if (p.transpose_a) return e.m >= 128 && e.m * e.n >= (1 << 15) && e.k >= (copied ? 512 : 128);
+  bool worth_packing = e.m >= 128 && e.n >= 64 && e.m * e.n >= (1 << 15);
+  if (p.transpose_a) return worth_packing && e.k >= (copied ? 512 : 128);
   // Where neither is ahead, ours lets threads take turns.
   bool large = e.m >= 1024 && e.n >= 256 && e.k >= 256;
   bool deep = p.transpose_b && e.m >= 256 && e.n >= 128 && e.k >= 1024;

@@ -69,7 +69,8 @@ constexpr bool interleaves = tile_rows == 6 && count == 8;
 template <int count>
 constexpr int64_t square_rows = interleaves<count> ? 6 : (tile_rows + count - 1) / count* count;
 
-// Of rows `stride` apart, as lines of tile_rows. Writes whole vectors, beyond the last line.
+// Of rows `stride` apart, as lines of tile_rows. May write beyond the last line, less than a
+// vector.
 template <class V, int count>
 void pack_square(const float* from, int64_t stride, float* to) {
   if constexpr (interleaves<count>) {

@@ -8,7 +8,7 @@
 namespace wafer::cpu {
 
 // A product c = a b (or c += a b): a [m, k] and b [k, n] with any strides, c row-major with `c_row`
-// elements from row to row.
+// elements from row to row. Where a_row is 1, a's columns do not overlap: a_column is at least m.
 struct GemmArgs {
   int64_t m = 0, n = 0, k = 0;
   const float* a = nullptr;
@@ -23,8 +23,8 @@ struct GemmArgs {
 
 // Blocks by the scheme of Goto and van de Geijn, "Anatomy of high-performance matrix
 // multiplication" (2008): panels of b are packed so that the micro-kernel reads them in order, and
-// those of a, unless few of its rows lie in order. A packed block of b stays in the second-level
-// cache, a panel of it in the first.
+// those of a, unless few of its rows or of b's columns would use them. A packed block of b stays in
+// the second-level cache, a panel of it in the first.
 constexpr int64_t gemm_block_rows = 96, gemm_block_columns = 512, gemm_block_depth = 256;
 // Columns of a panel of every instruction set divide this.
 constexpr int64_t gemm_panel = 32;
