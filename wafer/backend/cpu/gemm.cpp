@@ -6,11 +6,13 @@ namespace wafer::cpu {
 
 namespace {
 constexpr int64_t tile = 12;  // rows of a whole tile of every instruction set
+// Rows of a part, for each of which b's panels are brought near: fewer take no longer than that.
+constexpr int64_t least_rows = 4 * tile;
 
 // Where parts of m rows begin, and m: each is half of a thread's fair share of the rows that are
 // left, so that threads that take turns end together.
 std::vector<int64_t> shrinking_parts(int64_t m, int threads) {
-  constexpr int64_t least = 4;  // tiles, for each of which a panel of b is brought near
+  constexpr int64_t least = least_rows / tile;
   std::vector<int64_t> begins = {0};
   for (int64_t left = (m + tile - 1) / tile; left > 0;) {
     int64_t size = std::max((left + 2 * threads - 1) / (2 * threads), least);
@@ -43,13 +45,11 @@ Gemm::Gemm(int64_t m, int64_t n, int64_t k, int threads, bool packs)
   constexpr int64_t most = 4, multiplications = int64_t{1} << 22;
   bool turns = !(packs && k > depth_);
   int64_t each = turns ? std::clamp<int64_t>(m * n * k / (threads * multiplications), 1, most) : 1;
-  if (each == most && m >= threads * most * tile * 4) {
+  if (each == most && m >= threads * most * least_rows) {
     rows_ = shrinking_parts(m, threads);
     return;
   }
-  // As square as they can be, since each reads the whole of a's rows and b's columns; but not so
-  // few rows that packing b takes more time than they do.
-  constexpr int64_t least_rows = 48;
+  // As square as they can be, since each reads the whole of a's rows and b's columns.
   int64_t parts = threads * each, rows = 1;
   int64_t most_rows = std::clamp<int64_t>(m / least_rows, 1, parts);
   auto lines = [&](int64_t across, int64_t along) { return m / across + n / along; };

@@ -144,15 +144,15 @@ void pack_rows(int64_t rows, int64_t depth, const float* a, int64_t a_row, int64
   }
 }
 
-// What one block of depth adds to c.
+// What one block of depth adds to c, and whether c is then complete and something follows.
 struct Depth {
   int64_t depth;
-  bool accumulate, last;
+  bool accumulate, finishes;
 
   Depth(const GemmArgs& g, int64_t k0)
       : depth(least(gemm_block_depth, g.k - k0)),
         accumulate(g.accumulate || k0 > 0),
-        last(k0 + gemm_block_depth >= g.k) {}
+        finishes(k0 + gemm_block_depth >= g.k && !g.finish.empty()) {}
 };
 
 // The tile of rows that begins at row i.
@@ -174,12 +174,12 @@ void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, A a, const f
   int64_t at = row * g.c_row + column;
   if (column + tile_columns <= g.n) {
     for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(g.c + at + i * g.c_row);
-    if (d.last && g.finish.residual != nullptr) {
+    if (d.finishes && g.finish.residual != nullptr) {
       // Of the panel that follows: this tile is too short to wait for memory in.
       const float* next = g.finish.residual + at + tile_columns;
       for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(next + i * g.c_row);
     }
-    if (d.last && !g.finish.empty()) {
+    if (d.finishes) {
       multiply_rows<2, true>(rows, d.depth, a, b, g.c + at, g.c_row, d.accumulate, &g.finish,
                              column, at);
     } else {
@@ -194,7 +194,7 @@ void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, A a, const f
     for (int64_t j = 0; column + j < g.n; ++j) {
       float value = tile[i * tile_columns + j];
       if (d.accumulate) value += g.c[at + j];
-      g.c[at + j] = d.last ? finish(value, g.finish, column + j, at + j) : value;
+      g.c[at + j] = d.finishes ? finish(value, g.finish, column + j, at + j) : value;
     }
   }
 }
@@ -209,7 +209,7 @@ int64_t multiply_panels(const GemmArgs& g, const Depth& d, A a, const float* pac
   for (; j + width <= columns && n0 + j + width <= g.n; j += width) {
     PackedColumns b{packed_b + j * d.depth, tile_columns * d.depth};
     int64_t at = row * g.c_row + n0 + j;
-    if (d.last && !g.finish.empty()) {
+    if (d.finishes) {
       multiply<rows, 2 * panels, true>(d.depth, a, b, g.c + at, g.c_row, d.accumulate, &g.finish,
                                        n0 + j, at);
     } else {
@@ -239,18 +239,19 @@ void multiply_columns(const GemmArgs& g, const Depth& d, A a, int64_t m0, int64_
   }
 }
 
-// The same with a: its first element; packed_b: its columns'. Few rows that lie one after the
-// other, or of few columns' use, are read where they are. The rows up to last_row are next.
+// The same with a: its first element; packed_b: its columns'. Rows that lie in order, one way or
+// the other, are read where they are if packing them does not pay. The rows up to last_row are
+// next.
 void multiply_block(const GemmArgs& g, const Depth& d, const float* a, int64_t m0, int64_t last_row,
                     const float* packed_b, int64_t n0, int64_t columns, float* packed_a) {
   int64_t rows = least(gemm_block_rows, last_row - m0);
   int64_t next_rows = least(gemm_block_rows, last_row - m0 - rows);
-  bool few = rows < 2 * tile_rows || columns < 6 * tile_columns;
-  if (g.a_column == 1 && few) {
+  bool few_rows = rows < 2 * tile_rows, few_columns = columns < 6 * tile_columns;
+  if (g.a_column == 1 && (few_rows || few_columns)) {
     multiply_columns(g, d, RowByRow{a, g.a_row}, m0, rows, packed_b, n0, columns, {});
     return;
   }
-  if (g.a_row == 1 && columns < 6 * tile_columns) {
+  if (g.a_row == 1 && few_columns) {
     multiply_columns(g, d, StepByStep{a, g.a_column}, m0, rows, packed_b, n0, columns, {});
     return;
   }
