@@ -5,8 +5,9 @@ set(isa_list "portable")
 set(isa_flags_portable "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND isa_list avx2 avx512)
-  set(isa_flags_avx2 -mavx2 -mfma -mf16c)
-  set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+  # prefetchw does nothing where a CPU does not know it.
+  set(isa_flags_avx2 -mavx2 -mfma -mf16c -mprfchw)
+  set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprfchw
     -mprefer-vector-width=512)
   target_compile_definitions(wafer PRIVATE WAFER_X86)
 endif()

@@ -1,6 +1,7 @@
 #include "wafer/backend/cpu/contraction.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -285,14 +286,18 @@ TEST(CpuContraction, WinogradOfManyChannelsAndTiles) {
   RandomStream random(10);
   namespace own = cpu::own;
   const ConvAttrs attrs{{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1};
+  auto weight_gradient = [](const auto& p, auto& k) {
+    return own::make_winograd_weight_gradient(p, k);
+  };
   ConvNodes channels = nodes_of({{10, 128, 8, 8}, {128, 128, 3, 3}, attrs}, DType::f32, last);
   compare_with_reference(
       channels.forward, random, [](const auto& p, auto& k) { return own::make_winograd(p, {}, k); },
       32);
+  // Its gradient is shared by points, since there are few tiles, the next one's by tiles.
+  ThreadCountScope three(3);
+  compare_with_reference(channels.weight_gradient, random, weight_gradient, 64);
   ConvNodes tiles = nodes_of({{7, 16, 47, 47}, {16, 16, 3, 3}, attrs}, DType::f32, last);
-  compare_with_reference(
-      tiles.weight_gradient, random,
-      [](const auto& p, auto& k) { return own::make_winograd_weight_gradient(p, k); }, 64);
+  compare_with_reference(tiles.weight_gradient, random, weight_gradient, 64);
 }
 
 // The root of the mean square of errors, as a part of that of the results: with 64 channels about
@@ -430,6 +435,42 @@ TEST(CpuContraction, ProductsOfFewAndManyRowsAndKnownWeights) {
   ThreadCountScope two(2);
   for (bool transpose_a : {false, true}) {
     for (bool transpose : {false, true}) check(787, 140, 340, transpose_a, transpose);
+  }
+}
+
+// However many threads share a product, by rows, by columns or by depth, and also where fewer run
+// it than it was made for.
+TEST(CpuContraction, ProductsOfManyThreads) {
+  RandomStream random(15);
+  for (int threads : {1, 2, 3, 5}) {
+    for (auto [m, n, k] : {std::array<int64_t, 3>{64, 70, 1030},
+                           {33, 130, 700},
+                           {64, 512, 300},
+                           {512, 130, 70},
+                           {100, 4100, 17},
+                           {300, 40, 90}}) {
+      for (bool ta : {false, true}) {
+        for (bool tb : {false, true}) {
+          Tensor a = variable(DType::f32, ta ? std::vector{k, m} : std::vector{m, k});
+          Tensor b = variable(DType::f32, tb ? std::vector{n, k} : std::vector{k, n});
+          Tensor y = make(op::matmul, {a, b}, MatmulAttrs{ta, tb});
+          std::vector<Bytes> inputs = {testing::random_bytes(a.type(), random),
+                                       testing::random_bytes(b.type(), random)};
+          auto expected = testing::run_kernel(reference::find_kernel(op::matmul), y.node(), inputs,
+                                              "reference");
+          KernelContext context{.target = device("cpu")->target(), .output_used = {true}};
+          ThreadCountScope made_for(threads);
+          Step step = cpu::own::make_matmul(cpu::matmul_problem(y.node()), {}, context);
+          for (int run_by : {threads, 1}) {
+            ThreadCountScope scope(run_by);
+            auto got = testing::run_step(step, context.scratch_bytes, y.node().outputs, inputs);
+            testing::expect_close(
+                y.type(), got[0], expected[0], 8,
+                str(threads, " and ", run_by, " threads, ", m, " x ", n, " x ", k));
+          }
+        }
+      }
+    }
   }
 }
 

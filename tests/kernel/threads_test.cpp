@@ -28,6 +28,27 @@ TEST(ShareJobs, EachIsDoneOnceAndAPartDoesOneAtATime) {
   }
 }
 
+TEST(ShareJobs, EachTakesItsShareInOrderBeforeAnothers) {
+  ThreadCountScope scope(3);
+  constexpr int64_t jobs = 11, parts = 3;
+  std::vector<std::vector<int64_t>> done(parts);
+  share_jobs(jobs, parts,
+             [&](int64_t job, int64_t part) { done[static_cast<size_t>(part)].push_back(job); });
+  for (int64_t part = 0; part < parts; ++part) {
+    int64_t before = -1;
+    bool helps = false;
+    for (int64_t job : done[static_cast<size_t>(part)]) {
+      bool is_own = jobs * part / parts <= job && job < jobs * (part + 1) / parts;
+      if (is_own) {
+        EXPECT_FALSE(helps) << job;
+        EXPECT_GT(job, before);
+        before = job;
+      }
+      helps = helps || !is_own;
+    }
+  }
+}
+
 TEST(ShareJobs, RethrowsAndRunsInTheCallerWithinAnother) {
   ThreadCountScope scope(2);
   EXPECT_THROW(share_jobs(8, 2,

@@ -168,15 +168,21 @@ void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t
 }
 
 void share_jobs(int64_t jobs, int64_t parts, const std::function<void(int64_t, int64_t)>& body) {
-  std::atomic<int64_t> next = 0;
-  parallel_for(std::min(parts, jobs), 1, [&](int64_t begin, int64_t end) {
+  parts = std::min(parts, jobs);
+  // Each part's next job: threads that count in a line of their own do not wait for each other.
+  struct alignas(64) Next {
+    std::atomic<int64_t> job;
+  };
+  std::vector<Next> next(static_cast<size_t>(std::max<int64_t>(parts, 0)));
+  for (int64_t part = 0; part < parts; ++part)
+    next[static_cast<size_t>(part)].job = jobs * part / parts;
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
-      // The same thread does the same in the next call, whose memory its cache may hold.
-      if (jobs <= parts) {
-        body(part, part);
-        continue;
+      for (int64_t i = 0; i < parts; ++i) {
+        int64_t of = (part + i) % parts, last = jobs * (of + 1) / parts;
+        std::atomic<int64_t>& from = next[static_cast<size_t>(of)].job;
+        for (int64_t job = from++; job < last; job = from++) body(job, part);
       }
-      for (int64_t job = next++; job < jobs; job = next++) body(job, part);
     }
   });
 }

@@ -35,10 +35,12 @@ class ThreadCountScope {
 // is rethrown here.
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
-// Calls body(job, part) on every job below `jobs`: each of `parts` threads takes the next one when
-// it is free, so that a thread which has to wait for its CPU holds up no more than one job. `part`
-// says whose memory a job may use; what it computes must not depend on it, so results are the same
-// from run to run. Otherwise as parallel_for.
+// Calls body(job, part) on every job below `jobs`. Each of `parts` threads begins with a contiguous
+// share of its own, of which parallel_for() would give it as many: what it wrote or read in an
+// earlier call is in its own caches, which another's may be far from. A thread that is done takes
+// jobs of the others', so that one which has to wait for its CPU holds up no more than one job.
+// `part` says whose memory a job may use; what it computes must not depend on it, so results are
+// the same from run to run. Otherwise as parallel_for.
 void share_jobs(int64_t jobs, int64_t parts, const std::function<void(int64_t, int64_t)>& body);
 
 // While alive, what this thread makes and runs uses one thread.

@@ -6,30 +6,43 @@
 
 namespace wafer::cpu {
 
-// Products on all threads: b is packed once, and each thread computes parts of c.
+// Products on all threads. Each thread has a share of c, or of the depth, so chosen that it reads
+// and writes as much as can be of what it owns: where the caches of two cores have nothing in
+// common, a line that the other wrote comes from as far as memory. Owned is what the usual split
+// between threads gives a thread of a tensor, a contiguous part.
 class Gemm {
  public:
-  // Of [m, k] and [k, n], by at most `threads` threads. `packs`: by run_packing().
-  Gemm(int64_t m, int64_t n, int64_t k, int threads, bool packs);
+  enum class Columns { packed, not_packed };  // which of run() and run_packing() is used
 
-  // Floats of b when it is packed, of what of it is packed at a time in run_packing(), and of the
-  // workspace of a run.
-  int64_t packed_floats() const { return gemm_packed_floats(n_, k_); }
-  int64_t packing_floats() const { return gemm_packed_floats(n_, std::min(k_, depth_)); }
-  int64_t workspace_floats() const { return threads_ * gemm_rows_workspace; }
+  // Of operands with the sizes and strides of `args`, whose pointers are not read, by at most
+  // `threads` threads. `finishes`: args.finish will not be empty.
+  Gemm(const GemmArgs& args, int threads, Columns b, bool finishes);
+
+  int64_t packed_floats() const { return gemm_packed_floats(n_, k_); }  // of b
+  // What all threads take of thread_memory() in run() or run_packing().
+  size_t thread_bytes() const;
 
   void pack(const GemmArgs& args, float* packed) const;
-  // All but args.b. Memory is 64-byte aligned.
-  void run(const GemmArgs& args, const float* packed, float* workspace) const;
+  // All but args.b.
+  void run(const GemmArgs& args, const float* packed) const;
   // pack() and run() by parts of the depth, so that what is packed stays in cache until it is read.
-  void run_packing(const GemmArgs& args, float* packing, float* workspace) const;
+  void run_packing(const GemmArgs& args) const;
 
  private:
-  int64_t n_, k_, panels_;
-  int64_t depth_;
-  int threads_ = 1;
-  std::vector<int64_t> rows_;  // where parts along m begin, and where the last ends
-  int64_t columns_ = 1;        // parts along n
+  struct Part {
+    int64_t first_row, last_row, first_panel, last_panel;
+  };
+
+  void add_parts(int64_t rows, int64_t columns, bool in_turns);
+  int64_t thread_floats() const;
+  void run_by_depth(const GemmArgs& args) const;
+
+  int64_t m_, n_, k_, panels_;
+  int64_t depth_;            // of what is packed at a time
+  int64_t shares_ = 1;       // threads
+  bool packs_;               // b
+  bool by_depth_ = false;    // shares are of the depth, not of c
+  std::vector<Part> parts_;  // of c: each thread's share in order, of as many parts
 };
 
 }  // namespace wafer::cpu

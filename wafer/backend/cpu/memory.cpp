@@ -75,6 +75,16 @@ std::shared_ptr<Storage> allocate_memory(size_t bytes) {
   return std::make_shared<CpuStorage>(data, bytes, reserved, mapped);
 }
 
+float* thread_memory(int64_t floats) {
+  thread_local std::shared_ptr<Storage> memory;
+  size_t bytes = static_cast<size_t>(floats) * sizeof(float);
+  if (!memory || memory->bytes() < bytes) {
+    memory.reset();
+    memory = allocate_memory(bytes);
+  }
+  return static_cast<float*>(memory->data());
+}
+
 MemoryUse memory_use() {
   return {bytes_now, bytes_peak};
 }

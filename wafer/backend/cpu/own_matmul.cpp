@@ -3,6 +3,7 @@
 #include "wafer/backend/cpu/contraction.h"
 #include "wafer/backend/cpu/convert.h"
 #include "wafer/backend/cpu/gemm.h"
+#include "wafer/backend/cpu/memory.h"
 #include "wafer/backend/cpu/own_epilogue.h"
 #include "wafer/base/threads.h"
 #include "wafer/ir/storage.h"
@@ -40,15 +41,6 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
   // Small products of a large batch go one to a thread each, large ones are cut up.
   bool over_batch = e.batch >= parts && !known_b && !lasting_b;
   bool packs = !over_batch && !known_b && !lasting_b;
-  Gemm gemm(e.m, e.n, e.k, parts, packs);
-  Scratch scratch;
-  auto floats = [&](int64_t count) {
-    return scratch.reserve(static_cast<size_t>(count) * sizeof(float));
-  };
-  int64_t a_size = e.batch * e.m * e.k, b_size = e.batch * e.k * e.n, c_size = e.batch * e.m * e.n;
-  size_t a_at = convert ? floats(a_size) : 0, b_at = convert ? floats(b_size) : 0;
-  size_t c_at = convert ? floats(c_size) : 0;
-  size_t work_at = floats(over_batch ? parts * gemm_workspace : gemm.workspace_floats());
   auto product = [=](const float* a, const float* b, float* c, int64_t i) {
     return GemmArgs{.m = e.m,
                     .n = e.n,
@@ -62,6 +54,16 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
                     .c = c + i * e.m * e.n,
                     .c_row = e.n};
   };
+  Gemm gemm(product(nullptr, nullptr, nullptr, 0), parts,
+            packs ? Gemm::Columns::not_packed : Gemm::Columns::packed,
+            /*finishes=*/!convert && !epilogue.empty());
+  Scratch scratch;
+  auto floats = [&](int64_t count) {
+    return scratch.reserve(static_cast<size_t>(count) * sizeof(float));
+  };
+  int64_t a_size = e.batch * e.m * e.k, b_size = e.batch * e.k * e.n, c_size = e.batch * e.m * e.n;
+  size_t a_at = convert ? floats(a_size) : 0, b_at = convert ? floats(b_size) : 0;
+  size_t c_at = convert ? floats(c_size) : 0;
   std::shared_ptr<Storage> packed;
   if (known_b) {
     packed = allocate_host(static_cast<size_t>(gemm.packed_floats()) * sizeof(float));
@@ -76,8 +78,9 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
                              gemm.pack(g, reinterpret_cast<float*>(args.prepared));
                            }};
   }
-  size_t packing_at = packs ? floats(gemm.packing_floats()) : 0;
   context.scratch_bytes = scratch.total();
+  context.library_bytes = over_batch ? static_cast<size_t>(parts * gemm_workspace) * sizeof(float)
+                                     : gemm.thread_bytes();
   context.kernel = str("own:", name(isa()));
   return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
     auto at = [&](size_t offset) { return reinterpret_cast<float*>(args.scratch + offset); };
@@ -101,7 +104,7 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
       parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
         for (int64_t part = begin; part < end; ++part) {
           for (int64_t i = e.batch * part / parts; i < e.batch * (part + 1) / parts; ++i) {
-            multiply(finished(i), at(work_at) + part * gemm_workspace);
+            multiply(finished(i), thread_memory(gemm_workspace));
           }
         }
       });
@@ -109,12 +112,10 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
       for (int64_t i = 0; i < e.batch; ++i) {
         GemmArgs g = finished(i);
         if (packs) {
-          gemm.run_packing(g, at(packing_at), at(work_at));
+          gemm.run_packing(g);
         } else {
-          gemm.run(g,
-                   known_b ? static_cast<const float*>(packed->data())
-                           : reinterpret_cast<const float*>(args.prepared),
-                   at(work_at));
+          gemm.run(g, known_b ? static_cast<const float*>(packed->data())
+                              : reinterpret_cast<const float*>(args.prepared));
         }
       }
     }
@@ -180,11 +181,12 @@ bool is_matmul_faster(const MatmulProblem& p) {
   // or a half apart, or those of a transposed, cost it up to half of its rate.
   bool copied = e.n >= 1024 && e.m >= 512;
   bool page_apart = !p.transpose_b && (e.n >= 2048 || e.n % 512 == 0) && !copied;
-  if (page_apart && e.m >= 48 && e.k >= 64) return true;
-  bool worth_packing = e.m >= 128 && e.n >= 64 && e.m * e.n >= (1 << 15);
-  if (p.transpose_a) return worth_packing && e.k >= (copied ? 512 : 128);
+  if (page_apart && e.m >= 48 && e.k >= (e.m <= 64 ? 8 : 32)) return true;
+  if (p.transpose_a) {
+    return e.m >= 64 && e.n >= 64 && e.k >= (e.m >= 512 ? 64 : 128);
+  }
   // Where neither is ahead, ours lets threads take turns.
-  bool large = e.m >= 1024 && e.n >= 256 && e.k >= 256;
+  bool large = e.m >= 1024 && e.n >= 96 && e.k >= 64;
   bool deep = p.transpose_b && e.m >= 256 && e.n >= 128 && e.k >= 1024;
   return large || deep;
 }

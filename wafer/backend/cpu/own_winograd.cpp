@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <memory>
 
+#include "wafer/backend/cpu/memory.h"
 #include "wafer/backend/cpu/own_conv.h"
 #include "wafer/backend/cpu/own_conv_operands.h"
 #include "wafer/backend/cpu/own_epilogue.h"
+#include "wafer/backend/cpu/simd/gemm.h"
 #include "wafer/backend/cpu/simd/winograd.h"
 #include "wafer/base/threads.h"
 #include "wafer/ir/storage.h"
@@ -88,8 +90,8 @@ class Convolution {
       scratch.reserve(weight_bytes_);  // the first of it, as weight_ expects
       transformed_at_ = scratch.reserve(transformed_bytes);
     }
-    work_at_ = scratch.reserve(sizeof(float) * static_cast<size_t>(work_floats_ * parts_));
     context.scratch_bytes = scratch.total();
+    context.library_bytes = sizeof(float) * static_cast<size_t>(work_floats_ * parts_);
     context.kernel = kernel_name();
   }
 
@@ -102,12 +104,12 @@ class Convolution {
       transform_weight(args.in[1], args.scratch, transformed);
     }
     const Schedule& s = schedule_;
-    share_jobs(s.jobs(), parts_, [&](int64_t job, int64_t part) {
-      float* work = Operand::at(args.scratch, work_at_) + part * work_floats_;
+    share_jobs(s.jobs(), parts_, [&](int64_t job, int64_t) {
       int64_t first = job % s.blocks * s.block, split = job / s.blocks;
       winograd_tiles_kernel()(g_, args.input<float>(0), transformed, finish, args.output<float>(0),
                               first, std::min(first + s.block, g_.tiles()), s.block,
-                              s.panels * split / s.splits, s.panels * (split + 1) / s.splits, work);
+                              s.panels * split / s.splits, s.panels * (split + 1) / s.splits,
+                              thread_memory(work_floats_));
     });
   }
 
@@ -124,7 +126,7 @@ class Convolution {
   Schedule schedule_;
   int parts_;
   int64_t work_floats_;
-  size_t weight_bytes_ = 0, transformed_at_ = 0, work_at_ = 0;
+  size_t weight_bytes_ = 0, transformed_at_ = 0;
   Source weight_;
   std::shared_ptr<Storage> known_;  // the weight, transformed
 };
@@ -166,43 +168,95 @@ Step make_winograd_input_gradient(const ConvProblem& p, KernelContext& context) 
   return [=](const StepArgs& args) { conv.run(args, {}); };
 }
 
+namespace {
+// The sums of products that make a weight's gradient: see winograd_products().
+class WeightGradientSums {
+ public:
+  WeightGradientSums(const WinogradGeometry& geometry, KernelContext& context)
+      : g_(geometry), parts_(std::min<int64_t>(thread_count(), g_.tiles())) {
+    // Shared by tiles, threads read nothing of each other's but sums, which take room for each of
+    // them; by points, they read each other's transformed tiles.
+    int64_t sums = g_.channels * g_.outputs, of_tile = g_.channels + g_.outputs;
+    by_tiles_ = parts_ > 1 && 2 * parts_ * sums <= g_.tiles() * of_tile;
+    // Tiles at a time: their values stay in the outer caches, of which a thread has a part.
+    int64_t values = by_tiles_ ? 1 << 18 : 1 << 20;
+    int64_t most = by_tiles_ ? (g_.tiles() + parts_ - 1) / parts_ : g_.tiles();
+    rows_ =
+        std::clamp<int64_t>(values / (winograd_points * of_tile), 32, std::max<int64_t>(most, 32));
+    y_at_ = all_points(rows_ * g_.channels);
+    sums_at_ = y_at_ + all_points(rows_ * g_.outputs);
+    floats_ = sums_at_ + all_points(sums);
+    if (by_tiles_) context.library_bytes = static_cast<size_t>(parts_ * floats_) * sizeof(float);
+  }
+
+  size_t scratch_bytes() const {
+    return by_tiles_ ? 0 : static_cast<size_t>(floats_) * sizeof(float);
+  }
+
+  // To the gradient [3, 3, channels, outputs].
+  void run(const StepArgs& args, float* scratch, float* result) const {
+    std::vector<float*> sums(static_cast<size_t>(parts_));
+    if (by_tiles_) {
+      parallel_for(parts_, 1, [&](int64_t begin, int64_t end) {
+        float* memory = thread_memory(floats_);
+        add_tiles(args, g_.tiles() * begin / parts_, g_.tiles() * end / parts_, memory);
+        sums[static_cast<size_t>(begin)] = memory + sums_at_;
+      });
+    } else {
+      add_tiles(args, 0, g_.tiles(), scratch);
+      sums[0] = scratch + sums_at_;
+    }
+    parallel_for(g_.channels, 4, [&](int64_t begin, int64_t end) {
+      for (size_t part = 1; part < sums.size(); ++part) {
+        for (int64_t point = 0; sums[part] != nullptr && point < winograd_points; ++point) {
+          int64_t at = point * winograd_stride(g_.channels * g_.outputs) + begin * g_.outputs;
+          gemm_add_kernel()(sums[0] + at, sums[part] + at, (end - begin) * g_.outputs);
+        }
+      }
+      winograd_weight_gradient_kernel()(g_, sums[0], result, begin, end);
+    });
+  }
+
+ private:
+  static int64_t all_points(int64_t values) { return winograd_points * winograd_stride(values); }
+
+  // Sums over tiles [begin, end).
+  void add_tiles(const StepArgs& args, int64_t begin, int64_t end, float* memory) const {
+    float *x = memory, *y = memory + y_at_, *sums = memory + sums_at_;
+    for (int64_t first = begin; first < end; first += rows_) {
+      int64_t count = std::min(rows_, end - first);
+      parallel_for(count, 4, [&](int64_t from, int64_t to) {
+        winograd_transform_x_kernel()(g_, args.input<float>(0), first + from, first + to, from,
+                                      rows_, x);
+        winograd_transform_gradient_kernel()(g_, args.input<float>(1), first + from, first + to,
+                                             from, rows_, y);
+      });
+      parallel_for(winograd_points, 1, [&](int64_t from, int64_t to) {
+        winograd_products_kernel()(g_, x, y, rows_, count, first > begin, sums, from, to);
+      });
+    }
+  }
+
+  WinogradGeometry g_;
+  int64_t parts_;
+  bool by_tiles_;
+  int64_t rows_;  // tiles at a time
+  int64_t y_at_, sums_at_, floats_;
+};
+}  // namespace
+
 Step make_winograd_weight_gradient(const ConvProblem& p, KernelContext& context) {
   WinogradGeometry g = winograd(p);
   size_t ordered = 0;
   Sink weight(p.weight, by_tap(p.weight), ordered);
+  WeightGradientSums sums(g, context);
   Scratch scratch;
   scratch.reserve(ordered);
-  // Tiles at a time: their values stay in the outer caches.
-  constexpr int64_t values = 1 << 20;
-  int64_t rows = std::clamp<int64_t>(values / (winograd_points * (g.channels + g.outputs)), 32,
-                                     std::max<int64_t>(g.tiles(), 32));
-  auto reserve = [&](int64_t count) {
-    return scratch.reserve(sizeof(float) *
-                           static_cast<size_t>(winograd_points * winograd_stride(count)));
-  };
-  size_t x_at = reserve(rows * g.channels), y_at = reserve(rows * g.outputs);
-  size_t sums_at = reserve(g.channels * g.outputs);
+  size_t sums_at = scratch.reserve(sums.scratch_bytes());
   context.scratch_bytes = scratch.total();
   context.kernel = kernel_name();
   return [=](const StepArgs& args) {
-    float *x = Operand::at(args.scratch, x_at), *y = Operand::at(args.scratch, y_at);
-    float* sums = Operand::at(args.scratch, sums_at);
-    for (int64_t first = 0; first < g.tiles(); first += rows) {
-      int64_t count = std::min(rows, g.tiles() - first);
-      parallel_for(count, 4, [&](int64_t begin, int64_t end) {
-        winograd_transform_x_kernel()(g, args.input<float>(0), first + begin, first + end, begin,
-                                      rows, x);
-        winograd_transform_gradient_kernel()(g, args.input<float>(1), first + begin, first + end,
-                                             begin, rows, y);
-      });
-      parallel_for(winograd_points, 1, [&](int64_t begin, int64_t end) {
-        winograd_products_kernel()(g, x, y, rows, count, first > 0, sums, begin, end);
-      });
-    }
-    float* result = weight.target(args.out[0], args.scratch);
-    parallel_for(g.channels, 4, [&](int64_t begin, int64_t end) {
-      winograd_weight_gradient_kernel()(g, sums, result, begin, end);
-    });
+    sums.run(args, Operand::at(args.scratch, sums_at), weight.target(args.out[0], args.scratch));
     weight.finish(args.out[0], args.scratch);
   };
 }

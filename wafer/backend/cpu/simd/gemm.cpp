@@ -173,7 +173,7 @@ void multiply_tile(const GemmArgs& g, const Depth& d, int64_t rows, A a, const f
   PackedColumns b{packed_b};
   int64_t at = row * g.c_row + column;
   if (column + tile_columns <= g.n) {
-    for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(g.c + at + i * g.c_row);
+    for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(g.c + at + i * g.c_row, 1);
     if (d.finishes && g.finish.residual != nullptr) {
       // Of the panel that follows: this tile is too short to wait for memory in.
       const float* next = g.finish.residual + at + tile_columns;
@@ -306,6 +306,12 @@ void gemm_packed(const GemmArgs& g, const float* packed, int64_t first_row, int6
       }
     }
   }
+}
+
+void gemm_add(float* c, const float* sums, int64_t count) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) store(c + i, load<VFloat>(c + i) + load<VFloat>(sums + i));
+  for (; i < count; ++i) c[i] += sums[i];
 }
 
 }  // namespace wafer::cpu::WAFER_ISA
