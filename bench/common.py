@@ -45,6 +45,15 @@ def commit():
     return run.stdout.strip()
 
 
+def apart(nanoseconds):
+    """How far wafer's threads were from each other in each run: what they share depends on it."""
+    if not nanoseconds:
+        return ""
+    return (f" Threads {min(nanoseconds):.0f} to {max(nanoseconds):.0f} ns from one to another and "
+            f"back, more than 250 in {sum(ns > 250 for ns in nanoseconds)} of {len(nanoseconds)} "
+            "runs.")
+
+
 def spread(values):
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 

@@ -66,5 +66,18 @@ TEST(ShareJobs, RethrowsAndRunsInTheCallerWithinAnother) {
   EXPECT_EQ(done, std::vector<int>(16, 1));
 }
 
+TEST(ThreadRoundTrip, TakesTimeBetweenTwoThreads) {
+  {
+    ThreadCountScope one(1);
+    EXPECT_EQ(thread_round_trip(), 0);
+  }
+  ThreadCountScope two(2);
+  double seconds = thread_round_trip();
+  EXPECT_GT(seconds, 1e-9);
+  EXPECT_LT(seconds, 1);
+  SingleThread alone;
+  EXPECT_EQ(thread_round_trip(), 0);
+}
+
 }  // namespace
 }  // namespace wafer

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -185,6 +186,46 @@ void share_jobs(int64_t jobs, int64_t parts, const std::function<void(int64_t, i
       }
     }
   });
+}
+
+double thread_round_trip() {
+  using Clock = std::chrono::steady_clock;
+  constexpr int trips = 500, most_tries = 20;
+  constexpr auto limit = std::chrono::milliseconds(5);
+  if (thread_count() < 2) return 0;
+  alignas(64) std::atomic<int> ball = 0;  // counts throws; negative: the last one was
+  double least = 0;
+  auto wait_for = [&](auto&& arrived) {
+    for (int spins = 1; !arrived(ball.load(std::memory_order_acquire)); ++spins) {
+      if (spins % 4096 == 0) std::this_thread::yield();  // the other may need this CPU
+    }
+  };
+  parallel_for(2, 1, [&](int64_t begin, int64_t end) {
+    if (end - begin == 2) return;
+    if (begin == 1) {
+      int caught = 0;
+      while (caught >= 0) {
+        wait_for([&](int now) { return now < 0 || now == caught + 1; });
+        caught = ball.load(std::memory_order_acquire);
+        if (caught >= 0) ball.store(++caught, std::memory_order_release);
+      }
+      return;
+    }
+    int thrown = 0;
+    auto start = Clock::now(), now = start;
+    for (int attempt = 0; attempt < most_tries && now - start < limit; ++attempt) {
+      auto before = now;
+      for (int i = 0; i < trips; ++i, thrown += 2) {
+        ball.store(thrown + 1, std::memory_order_release);
+        wait_for([&](int seen) { return seen == thrown + 2; });
+      }
+      now = Clock::now();
+      double seconds = std::chrono::duration<double>(now - before).count() / trips;
+      if (least == 0 || seconds < least) least = seconds;
+    }
+    ball.store(-1, std::memory_order_release);
+  });
+  return least;
 }
 
 // Flush-to-zero and denormals-are-zero are bits 15 and 6 of MXCSR.

@@ -129,6 +129,8 @@ Outcome run_bench(const Arguments& arguments) {
                        : roofline(profile);
 
   auto times = select::measure(runner, arguments.seconds, 10);
+  bool on_threads = device->info().name == "cpu" && thread_count() > 1;
+  double apart = on_threads ? thread_round_trip() * 1e9 : 0;
   double mean = 0;
   for (double t : times) mean += t / static_cast<double>(times.size());
   double p50 = select::percentile(times, 0.5), p90 = select::percentile(times, 0.9);
@@ -159,6 +161,7 @@ Outcome run_bench(const Arguments& arguments) {
     std::printf("  roofline     %.0f %% of what %s (measured) allow\n", 100 * least / p50,
                 eval::peaks_text(profile).c_str());
   }
+  if (on_threads) std::printf("  threads      %.0f ns from one to another and back\n", apart);
   std::printf("  memory       %s planned\n", human_bytes(static_cast<double>(memory)).c_str());
 
   Outcome outcome;
@@ -176,6 +179,7 @@ Outcome run_bench(const Arguments& arguments) {
       {"samples_per_second", batch / mean},
       {"gflops", flops / p50 * 1e-9},
       {"memory_bytes", memory}};
+  if (on_threads) outcome.json["thread_round_trip_ns"] = apart;
   if (profile.peak_gflops) outcome.json["roofline_percent"] = 100 * least / p50;
   if (arguments.profile || !arguments.trace.empty()) {
     // Of a batch that runs in parts, one of them is looked into.
