@@ -67,15 +67,16 @@ def compare(work, options):
                            data, "--cache", "build/peers", "--no-evaluation", *common, *seed,
                            *mode.split()])
             ours.append(ours_ms(a, steps))
-            distance = last_json([options.wafer, "bench", "mlp", "--seconds", "0.01", "--json"])
-            distances.append(distance["thread_round_trip_ns"])
+            short = last_json([options.wafer, "bench", "mlp", "--seconds", "0.01", "--json"])
+            distances.append(short["thread_round_trip_ns"])
             theirs.append(b["epoch_ms_per_step"][-1])
             ratios.append(theirs[-1] / ours[-1])
             peer_version = f"PyTorch {b['version']} ({b['isa']}, {b['threads']} threads)"
             device, ran_in = a["device"], a["precision"]
             print(f"{work}, round {turn + 1} of {options.rounds}, {precision}, peer "
                   f"{mode or 'default'}: ours {ours[-1]:.2f} ms, theirs {theirs[-1]:.2f} ms, ratio "
-                  f"{ratios[-1]:.3f}, threads {distances[-1]:.0f} ns apart, load {os.getloadavg()[0]:.1f}", flush=True)
+                  f"{ratios[-1]:.3f}, threads {distances[-1]:.0f} ns apart, load "
+                  f"{os.getloadavg()[0]:.1f}", flush=True)
         name = precision if precision == ran_in else f"{precision} ({ran_in})"
         lines.append(f"| {name} | {mode or 'eager, as most people write it'} | {spread(ours)} | "
                      f"{spread(theirs)} | **{spread(ratios)}** |")
