@@ -177,7 +177,9 @@ class WeightGradientSums {
     // Shared by tiles, threads read nothing of each other's but sums, which take room for each of
     // them; by points, they read each other's transformed tiles.
     int64_t sums = g_.channels * g_.outputs, of_tile = g_.channels + g_.outputs;
-    by_tiles_ = parts_ > 1 && 2 * parts_ * sums <= g_.tiles() * of_tile;
+    constexpr int64_t most_sums = 1 << 20;  // floats, which the outer caches hold
+    by_tiles_ =
+        parts_ > 1 && all_points(sums) <= most_sums && 2 * parts_ * sums <= g_.tiles() * of_tile;
     // Tiles at a time: their values stay in the outer caches, of which a thread has a part.
     int64_t values = by_tiles_ ? 1 << 18 : 1 << 20;
     int64_t most = by_tiles_ ? (g_.tiles() + parts_ - 1) / parts_ : g_.tiles();
