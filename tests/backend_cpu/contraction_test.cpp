@@ -448,7 +448,8 @@ TEST(CpuContraction, ProductsOfManyThreads) {
                            {64, 512, 300},
                            {512, 130, 70},
                            {100, 4100, 17},
-                           {300, 40, 90}}) {
+                           {300, 40, 90},
+                           {60, 2100, 300}}) {
       for (bool ta : {false, true}) {
         for (bool tb : {false, true}) {
           Tensor a = variable(DType::f32, ta ? std::vector{k, m} : std::vector{m, k});

@@ -93,10 +93,16 @@ GemmArgs at_depth(const GemmArgs& args, int64_t begin, int64_t end) {
   return part;
 }
 
-template <class Part>
-void run_part(const GemmArgs& args, const Part& part, const float* packed, float* workspace) {
-  gemm_packed_kernel()(args, packed, part.first_row, part.last_row, part.first_panel,
-                       part.last_panel, workspace);
+// The part of a product whose columns are those of panels [first, last).
+GemmArgs at_panels(const GemmArgs& args, int64_t first, int64_t last) {
+  GemmArgs part = args;
+  int64_t column = first * gemm_panel;
+  part.n = std::min(last * gemm_panel, args.n) - column;
+  part.b += column * args.b_column;
+  part.c += column;
+  if (part.finish.bias != nullptr) part.finish.bias += column;
+  if (part.finish.residual != nullptr) part.finish.residual += column;
+  return part;
 }
 }  // namespace
 
@@ -110,6 +116,8 @@ Gemm::Gemm(const GemmArgs& args, int threads, Columns b, bool finishes)
   constexpr int64_t least_depth = 64, most_sums = 1 << 20;
   int64_t block = std::max<int64_t>(gemm_packed_floats(n_, gemm_block_depth), 1);
   depth_ = std::max<int64_t>(packed_at_a_time / block, 1) * gemm_block_depth;
+  int64_t panel_floats = std::max<int64_t>(std::min(k_, depth_), 1) * gemm_panel;
+  packed_panels_ = std::clamp<int64_t>(packed_at_a_time / panel_floats, 1, panels_);
   bool small = m_ * n_ * k_ < (int64_t{1} << 18);
   if (small) threads = 1;
   Grid grid = choose_grid(args, !packs_, threads);
@@ -121,9 +129,10 @@ Gemm::Gemm(const GemmArgs& args, int threads, Columns b, bool finishes)
     return;
   }
   shares_ = grid.shares();
-  // Not in turns where the depth is cut up: a part of c stays in the cache of the thread that adds
-  // to it again.
-  add_parts(grid.rows, grid.columns, !(packs_ && k_ > depth_));
+  // Not in turns where a share's columns are not packed at once: each turn would pack them anew,
+  // and a part of c stays in the cache of the thread that adds to it again.
+  bool at_once = k_ <= depth_ && panels_ <= packed_panels_ * grid.columns;
+  add_parts(grid.rows, grid.columns, at_once || !packs_);
 }
 
 void Gemm::add_parts(int64_t rows, int64_t columns, bool in_turns) {
@@ -154,7 +163,8 @@ void Gemm::add_parts(int64_t rows, int64_t columns, bool in_turns) {
 
 int64_t Gemm::thread_floats() const {
   if (by_depth_) return gemm_workspace + m_ * n_;
-  return gemm_rows_workspace + (packs_ ? gemm_packed_floats(n_, std::min(k_, depth_)) : 0);
+  int64_t packed = packs_ ? packed_panels_ * gemm_panel * std::min(k_, depth_) : 0;
+  return gemm_rows_workspace + packed;
 }
 
 size_t Gemm::thread_bytes() const {
@@ -170,7 +180,9 @@ void Gemm::pack(const GemmArgs& args, float* packed) const {
 
 void Gemm::run(const GemmArgs& args, const float* packed) const {
   share_jobs(static_cast<int64_t>(parts_.size()), shares_, [&](int64_t job, int64_t) {
-    run_part(args, parts_[static_cast<size_t>(job)], packed, thread_memory(thread_floats()));
+    const Part& part = parts_[static_cast<size_t>(job)];
+    gemm_packed_kernel()(args, packed, part.first_row, part.last_row, part.first_panel,
+                         part.last_panel, thread_memory(thread_floats()));
   });
 }
 
@@ -181,13 +193,19 @@ void Gemm::run_packing(const GemmArgs& args) const {
   share_jobs(static_cast<int64_t>(parts_.size()), shares_, [&](int64_t job, int64_t thread) {
     const Part& part = parts_[static_cast<size_t>(job)];
     const Part* last = std::exchange(before[static_cast<size_t>(thread)], &part);
-    bool is_packed = last != nullptr && k_ <= depth_ && last->first_panel == part.first_panel &&
-                     last->last_panel == part.last_panel;
+    int64_t panels = part.last_panel - part.first_panel;
+    bool is_packed = last != nullptr && last->first_panel == part.first_panel &&
+                     last->last_panel == part.last_panel && panels <= packed_panels_ &&
+                     k_ <= depth_;
     float *workspace = thread_memory(thread_floats()), *packed = workspace + gemm_rows_workspace;
-    for (int64_t k0 = 0; k0 < k_; k0 += depth_) {
-      GemmArgs block = at_depth(args, k0, std::min(k0 + depth_, k_));
-      if (!is_packed) gemm_pack_kernel()(block, packed, part.first_panel, part.last_panel);
-      run_part(block, part, packed, workspace);
+    for (int64_t done = 0; done < panels; done += packed_panels_) {
+      int64_t count = std::min(packed_panels_, panels - done), first = part.first_panel + done;
+      GemmArgs columns = at_panels(args, first, first + count);
+      for (int64_t k0 = 0; k0 < k_; k0 += depth_) {
+        GemmArgs block = at_depth(columns, k0, std::min(k0 + depth_, k_));
+        if (!is_packed) gemm_pack_kernel()(block, packed, 0, count);
+        gemm_packed_kernel()(block, packed, part.first_row, part.last_row, 0, count, workspace);
+      }
     }
   });
 }

@@ -25,7 +25,7 @@ class Gemm {
   void pack(const GemmArgs& args, float* packed) const;
   // All but args.b.
   void run(const GemmArgs& args, const float* packed) const;
-  // pack() and run() by parts of the depth, so that what is packed stays in cache until it is read.
+  // Packs some panels and some of the depth at a time, which stay in cache until they are read.
   void run_packing(const GemmArgs& args) const;
 
  private:
@@ -38,11 +38,11 @@ class Gemm {
   void run_by_depth(const GemmArgs& args) const;
 
   int64_t m_, n_, k_, panels_;
-  int64_t depth_;            // of what is packed at a time
-  int64_t shares_ = 1;       // threads
-  bool packs_;               // b
-  bool by_depth_ = false;    // shares are of the depth, not of c
-  std::vector<Part> parts_;  // of c: each thread's share in order, of as many parts
+  int64_t depth_, packed_panels_;  // of what a thread packs at a time
+  int64_t shares_ = 1;             // threads
+  bool packs_;                     // b
+  bool by_depth_ = false;          // shares are of the depth, not of c
+  std::vector<Part> parts_;        // of c: each thread's share in order, of as many parts
 };
 
 }  // namespace wafer::cpu
