@@ -45,8 +45,14 @@ def commit():
     return run.stdout.strip()
 
 
-def apart(nanoseconds):
-    """How far wafer's threads were from each other in each run: what they share depends on it."""
+def thread_distance(wafer):
+    """Nanoseconds between two of wafer's threads and back now, in a list; empty with one thread."""
+    result = last_json([wafer, "bench", "mlp", "--seconds", "0.01", "--json"])
+    return [result["thread_round_trip_ns"]] if "thread_round_trip_ns" in result else []
+
+
+def distances_text(nanoseconds):
+    """A sentence on how far wafer's threads were apart in each run: their speed depends on it."""
     if not nanoseconds:
         return ""
     return (f" Threads {min(nanoseconds):.0f} to {max(nanoseconds):.0f} ns from one to another and "

@@ -13,7 +13,8 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from common import apart, commit, default_data, last_json, machine, renew, spread  # noqa: E402
+from common import (commit, default_data, distances_text, last_json, machine, renew,  # noqa: E402
+                    spread, thread_distance)
 
 
 BEST = "--preloaded --fused"
@@ -67,22 +68,22 @@ def compare(work, options):
                            data, "--cache", "build/peers", "--no-evaluation", *common, *seed,
                            *mode.split()])
             ours.append(ours_ms(a, steps))
-            short = last_json([options.wafer, "bench", "mlp", "--seconds", "0.01", "--json"])
-            distances.append(short["thread_round_trip_ns"])
+            distance = thread_distance(options.wafer)
+            distances += distance
             theirs.append(b["epoch_ms_per_step"][-1])
             ratios.append(theirs[-1] / ours[-1])
             peer_version = f"PyTorch {b['version']} ({b['isa']}, {b['threads']} threads)"
             device, ran_in = a["device"], a["precision"]
             print(f"{work}, round {turn + 1} of {options.rounds}, {precision}, peer "
                   f"{mode or 'default'}: ours {ours[-1]:.2f} ms, theirs {theirs[-1]:.2f} ms, ratio "
-                  f"{ratios[-1]:.3f}, threads {distances[-1]:.0f} ns apart, load "
-                  f"{os.getloadavg()[0]:.1f}", flush=True)
+                  f"{ratios[-1]:.3f}, load {os.getloadavg()[0]:.1f}.{distances_text(distance)}",
+                  flush=True)
         name = precision if precision == ran_in else f"{precision} ({ran_in})"
         lines.append(f"| {name} | {mode or 'eager, as most people write it'} | {spread(ours)} | "
                      f"{spread(theirs)} | **{spread(ratios)}** |")
     return [
         f"Measured {datetime.date.today()} at {commit()} on {machine()}. wafer: {device}."
-        f"{apart(distances)}",
+        f"{distances_text(distances)}",
         f"Peer: {peer_version}. {options.rounds} rounds, in turns; milliseconds a step over epoch "
         f"{options.epochs}, data", "included; median (least to greatest).", "",
         "| wafer | Peer | wafer, ms | peer, ms | peer / wafer |", "|---|---|---|---|---|", *lines]

@@ -15,7 +15,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from common import ROOT, apart, commit, last_json, machine, renew, spread  # noqa: E402
+from common import (ROOT, commit, distances_text, last_json, machine, renew,  # noqa: E402
+                    spread)
 
 SEQUENCE = "-o input=64x128 -o hidden=256 -o layers=2"
 ENCODER = ("-o input=128x128 -o vocabulary=0 -o outputs=10 -o task=classification -o width=256 "
@@ -59,7 +60,7 @@ class Bench:
     def __init__(self, options):
         self.options = options
         self.versions = set()
-        self.apart = []
+        self.distances = []
 
     def ours(self, model, work, batch, precision):
         command = [self.options.wafer, "bench", *MODELS[model][0].split(), "--batch-size", batch,
@@ -67,7 +68,7 @@ class Bench:
                    "--seconds", self.options.seconds, "--json"]
         result = last_json(command)
         if "thread_round_trip_ns" in result:
-            self.apart.append(result["thread_round_trip_ns"])
+            self.distances.append(result["thread_round_trip_ns"])
         return result["step_ms"]["p50"]
 
     def torch(self, model, work, batch, mode):
@@ -116,8 +117,8 @@ class Bench:
         print(f"{work} {model}, batch {batch}, {precision}: ours {spread(ours)} ms, {best} "
               f"{spread(theirs)} ms, ratio {spread(ratios)}; once each: "
               + ", ".join(f"{name} {ms:.2f}" for name, ms in first.items())
-              + f"; load {os.getloadavg()[0]:.1f};"
-              + apart(self.apart[-self.options.rounds:]), flush=True)
+              + f"; load {os.getloadavg()[0]:.1f}."
+              + distances_text(self.distances[-self.options.rounds:]), flush=True)
         return statistics.median(ratios), (f"| {work} {model}, batch {batch} | {precision} | "
                                            f"{spread(ours)} | {best} | {spread(theirs)} | "
                                            f"**{spread(ratios)}** |")
@@ -136,7 +137,7 @@ def main():
                     lines.append(line)
                     if work == "infer":
                         inference.append(ratio)
-    text = [f"Measured {datetime.date.today()} at {commit()} on {machine()}.{apart(bench.apart)}",
+    text = [f"Measured {datetime.date.today()} at {commit()} on {machine()}.{distances_text(bench.distances)}",
             f"Peers: {', '.join(sorted(bench.versions))}. {options.rounds} rounds, in turns; "
             "milliseconds, median (least to greatest) of the rounds' medians.", "",
             "| Work | precision | wafer, ms | fastest peer | its ms | peer / wafer |",
