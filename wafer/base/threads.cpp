@@ -174,7 +174,7 @@ void share_jobs(int64_t jobs, int64_t parts, const std::function<void(int64_t, i
   struct alignas(64) Next {
     std::atomic<int64_t> job;
   };
-  std::vector<Next> next(static_cast<size_t>(std::max<int64_t>(parts, 0)));
+  std::vector<Next> next(static_cast<size_t>(parts));
   for (int64_t part = 0; part < parts; ++part)
     next[static_cast<size_t>(part)].job = jobs * part / parts;
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {

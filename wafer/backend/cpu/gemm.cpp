@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "wafer/backend/cpu/memory.h"
+#include "wafer/backend/cpu/simd/add_to.h"
 #include "wafer/base/threads.h"
 
 namespace wafer::cpu {
@@ -229,7 +230,7 @@ void Gemm::run_by_depth(const GemmArgs& args) const {
   parallel_for(m_, grain / std::max<int64_t>(n_, 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       for (const float* sum : sums) {
-        if (sum != nullptr) gemm_add_kernel()(args.c + row * args.c_row, sum + row * n_, n_);
+        if (sum != nullptr) add_to_kernel()(args.c + row * args.c_row, sum + row * n_, n_);
       }
     }
   });

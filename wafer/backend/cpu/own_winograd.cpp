@@ -5,7 +5,7 @@
 #include "wafer/backend/cpu/own_conv.h"
 #include "wafer/backend/cpu/own_conv_operands.h"
 #include "wafer/backend/cpu/own_epilogue.h"
-#include "wafer/backend/cpu/simd/gemm.h"
+#include "wafer/backend/cpu/simd/add_to.h"
 #include "wafer/backend/cpu/simd/winograd.h"
 #include "wafer/base/threads.h"
 #include "wafer/ir/storage.h"
@@ -188,7 +188,7 @@ class WeightGradientSums {
     y_at_ = all_points(rows_ * g_.channels);
     sums_at_ = y_at_ + all_points(rows_ * g_.outputs);
     floats_ = sums_at_ + all_points(sums);
-    if (by_tiles_) context.library_bytes = static_cast<size_t>(parts_ * floats_) * sizeof(float);
+    if (by_tiles_) context.kept_bytes = static_cast<size_t>(parts_ * floats_) * sizeof(float);
   }
 
   size_t scratch_bytes() const {
@@ -212,7 +212,7 @@ class WeightGradientSums {
       for (size_t part = 1; part < sums.size(); ++part) {
         for (int64_t point = 0; sums[part] != nullptr && point < winograd_points; ++point) {
           int64_t at = point * winograd_stride(g_.channels * g_.outputs) + begin * g_.outputs;
-          gemm_add_kernel()(sums[0] + at, sums[part] + at, (end - begin) * g_.outputs);
+          add_to_kernel()(sums[0] + at, sums[part] + at, (end - begin) * g_.outputs);
         }
       }
       winograd_weight_gradient_kernel()(g_, sums[0], result, begin, end);

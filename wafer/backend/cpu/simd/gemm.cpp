@@ -308,10 +308,4 @@ void gemm_packed(const GemmArgs& g, const float* packed, int64_t first_row, int6
   }
 }
 
-void gemm_add(float* c, const float* sums, int64_t count) {
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) store(c + i, load<VFloat>(c + i) + load<VFloat>(sums + i));
-  for (; i < count; ++i) c[i] += sums[i];
-}
-
 }  // namespace wafer::cpu::WAFER_ISA

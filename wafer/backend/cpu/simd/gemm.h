@@ -48,7 +48,4 @@ WAFER_SIMD(void, gemm_packed,
            (const GemmArgs& args, const float* packed, int64_t first_row, int64_t last_row,
             int64_t first_panel, int64_t last_panel, float* workspace))
 
-// c += sums, element by element.
-WAFER_SIMD(void, gemm_add, (float* c, const float* sums, int64_t count))
-
 }  // namespace wafer::cpu
