@@ -137,7 +137,8 @@ def main():
                     lines.append(line)
                     if work == "infer":
                         inference.append(ratio)
-    text = [f"Measured {datetime.date.today()} at {commit()} on {machine()}.{distances_text(bench.distances)}",
+    text = [f"Measured {datetime.date.today()} at {commit()} on {machine()}."
+            f"{distances_text(bench.distances)}",
             f"Peers: {', '.join(sorted(bench.versions))}. {options.rounds} rounds, in turns; "
             "milliseconds, median (least to greatest) of the rounds' medians.", "",
             "| Work | precision | wafer, ms | fastest peer | its ms | peer / wafer |",
