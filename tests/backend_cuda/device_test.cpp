@@ -244,7 +244,7 @@ TEST_F(Cuda, WhatTheLibraryDoesNotComputeOurKernelsDo) {
 TEST_F(Cuda, TheLibrarysWorkspaceIsPartOfThePlan) {
   Tensor x = make_input({DType::f32, Shape{16, 16}}, "x");
   auto artifact = device->target().compile(Graph{{x}, {matmul(x, x)}, {}}, {});
-  EXPECT_EQ(artifact->memory.library, cuda::Context::workspace_bytes / 2);
+  EXPECT_EQ(artifact->memory.kept, cuda::Context::workspace_bytes / 2);
 }
 
 }  // namespace

@@ -129,15 +129,14 @@ Outcome run_bench(const Arguments& arguments) {
                        : roofline(profile);
 
   auto times = select::measure(runner, arguments.seconds, 10);
-  bool on_threads = device->info().name == "cpu" && thread_count() > 1;
+  bool on_threads = device->info().threads > 1;
   double apart = on_threads ? thread_round_trip() * 1e9 : 0;
   double mean = 0;
   for (double t : times) mean += t / static_cast<double>(times.size());
   double p50 = select::percentile(times, 0.5), p90 = select::percentile(times, 0.9);
   double p99 = select::percentile(times, 0.99);
   auto batch = static_cast<double>(arguments.model.batch_size);
-  const MemoryPlan& m = artifact->memory;
-  size_t memory = m.inputs + m.outputs + m.constants + m.arena;
+  size_t memory = artifact->memory.total();
 
   std::printf("%s of %s, batch %lld, %s, on %s\n", infer ? "inference" : "train step",
               arguments.model.model.c_str(), static_cast<long long>(arguments.model.batch_size),

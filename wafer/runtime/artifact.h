@@ -14,7 +14,9 @@ struct MemoryPlan {
   size_t constants = 0;  // owned by the artifact
   size_t arena = 0;      // values between ops and scratch of kernels, shared by lifetimes
   size_t unshared = 0;   // what the arena would be without reuse
-  size_t library = 0;    // what libraries and threads keep for themselves, estimated
+  size_t kept = 0;       // what libraries and threads keep for themselves, estimated
+
+  size_t total() const { return inputs + outputs + constants + arena + kept; }
 };
 
 // What one step of an artifact does, for profiles and errors.

@@ -82,7 +82,7 @@ struct KernelContext {
   const Target& target;
   std::vector<bool> output_used;   // unused outputs need not be computed
   size_t scratch_bytes = 0;        // set by the kernel: scratch it needs in a run
-  size_t library_bytes = 0;        // set by the kernel: what its library or threads keep
+  size_t kept_bytes = 0;           // set by the kernel: what its library or threads keep
   size_t constant_bytes = 0;       // set by the kernel: constants of the programs it runs
   std::string kernel = "own";      // set by the kernel: what computes the node
   std::vector<bool> lasting = {};  // inputs that hold the same in many runs; may be shorter

@@ -62,8 +62,7 @@ class Predictor {
     // Half of the errors of single steps cancel; five in a hundred are left to the machine.
     result.relative_error = 0.05 + (result.seconds > 0 ? 0.5 * errors / result.seconds : 0);
     result.seconds += calibration_.run_seconds;
-    const MemoryPlan& m = artifact.memory;
-    result.memory_bytes = m.inputs + m.outputs + m.constants + m.arena + m.library;
+    result.memory_bytes = artifact.memory.total();
     return result;
   }
 

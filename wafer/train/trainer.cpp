@@ -118,7 +118,7 @@ MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptio
   int64_t before = resident_bytes();
   auto artifact = compile_step(dataset, batch, step_options);
   // Runs of both take turns in one arena, but a set's batches stay with its loader.
-  auto working = [](const MemoryPlan& plan) { return plan.arena + plan.outputs + plan.library; };
+  auto working = [](const MemoryPlan& plan) { return plan.arena + plan.outputs + plan.kept; };
   size_t arena = working(artifact->memory);
   size_t batches = batch_bytes(dataset, batch, options.workers);
   if (!validation.empty()) {

@@ -127,8 +127,8 @@ class Product {
     scratch.reserve(inner.scratch_bytes);
     sum_at_ = scratch.reserve(sums ? static_cast<size_t>(m_ * n_) * sizeof(float) : 0);
     scratch_bytes_ = scratch.total();
-    context.library_bytes =
-        std::max(context.library_bytes, inner.library_bytes * static_cast<size_t>(thread_count()));
+    context.kept_bytes =
+        std::max(context.kept_bytes, inner.kept_bytes * static_cast<size_t>(thread_count()));
     context.kernel = str("attention:", inner.kernel);
   }
 

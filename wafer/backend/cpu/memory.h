@@ -12,7 +12,7 @@ std::shared_ptr<Storage> allocate_memory(size_t bytes);
 // At least so many floats, 64-byte aligned, for what the calling thread works on alone and until it
 // calls this again. It is the same memory whatever the thread does, and never another's, unlike a
 // part of a step's scratch: it stays in the caches of one core. A kernel counts it as
-// library_bytes.
+// kept_bytes.
 float* thread_memory(int64_t floats);
 
 }  // namespace wafer::cpu

@@ -79,8 +79,8 @@ Step make_blocked(const MatmulProblem& p, const Epilogue& epilogue, KernelContex
                            }};
   }
   context.scratch_bytes = scratch.total();
-  context.library_bytes = over_batch ? static_cast<size_t>(parts * gemm_workspace) * sizeof(float)
-                                     : gemm.thread_bytes();
+  context.kept_bytes = over_batch ? static_cast<size_t>(parts * gemm_workspace) * sizeof(float)
+                                  : gemm.thread_bytes();
   context.kernel = str("own:", name(isa()));
   return [=, multiply = gemm_block_kernel()](const StepArgs& args) {
     auto at = [&](size_t offset) { return reinterpret_cast<float*>(args.scratch + offset); };

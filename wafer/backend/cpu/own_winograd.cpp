@@ -91,7 +91,7 @@ class Convolution {
       transformed_at_ = scratch.reserve(transformed_bytes);
     }
     context.scratch_bytes = scratch.total();
-    context.library_bytes = sizeof(float) * static_cast<size_t>(work_floats_ * parts_);
+    context.kept_bytes = sizeof(float) * static_cast<size_t>(work_floats_ * parts_);
     context.kernel = kernel_name();
   }
 

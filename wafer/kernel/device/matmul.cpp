@@ -170,7 +170,7 @@ std::optional<Launch> make_library_product(const Node& node, KernelContext& cont
     return std::nullopt;
   auto product = queue.library_product(problem);
   if (!product) return std::nullopt;
-  context.library_bytes = std::max(context.library_bytes, product->workspace_bytes());
+  context.kept_bytes = std::max(context.kept_bytes, product->workspace_bytes());
   Launch launch;
   launch.product = std::move(product);
   launch.queue = &queue;

@@ -89,7 +89,7 @@ Step make_scan(const Node& node, KernelContext& context, const Graph& body, int 
   std::vector<size_t> unread;
   for (size_t y = carries; y < made.size(); ++y) unread.push_back(scratch.reserve(made[y].bytes));
   context.scratch_bytes = scratch.total();
-  context.library_bytes = program->memory.library * count;
+  context.kept_bytes = program->memory.kept * count;
   context.constant_bytes = program->memory.constants;
   context.kernel = parts > 1 ? str("host:scan in ", parts, " parts") : "host:scan";
   const StepMemory* memory = &context.memory;
@@ -145,7 +145,7 @@ Step make_while(const Node& node, KernelContext& context) {
   size_t verdict = scratch.reserve(sizeof(bool));
   Carried carried(body->outputs, scratch);
   context.scratch_bytes = scratch.total();
-  context.library_bytes = std::max(condition->memory.library, body->memory.library);
+  context.kept_bytes = std::max(condition->memory.kept, body->memory.kept);
   context.constant_bytes = condition->memory.constants + body->memory.constants;
   context.kernel = "host:while";
   size_t inputs = node.inputs.size();
@@ -172,7 +172,7 @@ Step make_if(const Node& node, KernelContext& context) {
   std::vector<size_t> unread;
   for (const Type& type : then->outputs) unread.push_back(scratch.reserve(type.bytes()));
   context.scratch_bytes = scratch.total();
-  context.library_bytes = std::max(then->memory.library, otherwise->memory.library);
+  context.kept_bytes = std::max(then->memory.kept, otherwise->memory.kept);
   context.constant_bytes = then->memory.constants + otherwise->memory.constants;
   context.kernel = "host:if";
   const StepMemory* memory = &context.memory;

@@ -303,7 +303,7 @@ std::shared_ptr<HostProgram> make_host_program(Graph graph, const Target& target
       planned.prepared = prepared.reserve(context.preparation.bytes);
     }
     scratch.push_back(context.scratch_bytes);
-    program->memory.library = std::max(program->memory.library, context.library_bytes);
+    program->memory.kept = std::max(program->memory.kept, context.kept_bytes);
     program->memory.constants += context.constant_bytes;
     program->steps.push_back({node->op->name, node->path, context.kernel, cost(*node), node});
     program->planned_.push_back(std::move(planned));

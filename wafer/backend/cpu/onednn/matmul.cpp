@@ -62,7 +62,7 @@ Step make_matmul(const MatmulProblem& p, const Epilogue& epilogue, KernelContext
   add_epilogue(epilogue, bias, y, arguments);
   program.add(dnnl::matmul(pd), arguments, pd.scratchpad_desc());
   if (allocates_itself(pd.impl_info_str())) {
-    context.library_bytes =
+    context.kept_bytes =
         gemm_workspace_bytes(static_cast<int64_t>(inner), p.y.shape.size(-1), threads);
   }
   return std::move(program).step(context, pd.impl_info_str());
