@@ -22,7 +22,7 @@ from torch import nn
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import arrays  # noqa: E402
-from common import default_data, last_json  # noqa: E402
+from common import default_data, last_json, precisions  # noqa: E402
 from train_torch import Cnn  # noqa: E402
 
 
@@ -31,7 +31,7 @@ def parse():
     parser.add_argument("--wafer", default="build/release/bin/wafer")
     parser.add_argument("--data", type=pathlib.Path, default=default_data() / "cifar10")
     parser.add_argument("--cache", type=pathlib.Path, default="build/peers")
-    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
+    parser.add_argument("--precisions", nargs="*", choices=("f32", "bf16"), default=precisions())
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--examples", type=int, default=256)
     parser.add_argument("--tolerance", type=float, default=0,
@@ -60,7 +60,7 @@ def write_cifar(folder, images, labels):
     (folder / "test_batch.bin").write_bytes(records[0] + records[-1])
 
 
-def ours(options, folder, weights, mean, std):
+def ours(options, precision, folder, weights, mean, std):
     write_safetensors(folder / "start.safetensors", weights)
     as_text = lambda values: ",".join(repr(float(value)) for value in values)  # noqa: E731
     subprocess.run([options.wafer, "import", "--from", folder / "start.safetensors", "--model",
@@ -68,20 +68,20 @@ def ours(options, folder, weights, mean, std):
                     folder / "model.safetensors"], check=True, capture_output=True)
     last_json([options.wafer, "train", "--from", folder / "model.safetensors", "--data",
                folder / "data", "--epochs", options.steps, "--batch-size", options.examples,
-               "--lr", "1e-3", "--precision", options.precision, "--run", folder / "run",
+               "--lr", "1e-3", "--precision", precision, "--run", folder / "run",
                "--json"])
     with open(folder / "run/metrics.csv", newline="") as file:
         return [float(row["train_loss"]) for row in csv.DictReader(file)]
 
 
-def theirs(options, model, images, labels):
+def theirs(options, precision, model, images, labels):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    precision = (lambda: torch.autocast("cpu", dtype=torch.bfloat16)) \
-        if options.precision == "bf16" else contextlib.nullcontext
+    autocast = (lambda: torch.autocast("cpu", dtype=torch.bfloat16)) \
+        if precision == "bf16" else contextlib.nullcontext
     losses = []
     for _ in range(options.steps):
         optimizer.zero_grad()
-        with precision():
+        with autocast():
             loss = nn.functional.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
@@ -89,8 +89,7 @@ def theirs(options, model, images, labels):
     return losses
 
 
-def main():
-    options = parse()
+def agree(options, precision):
     torch.manual_seed(0)
     model = Cnn()
     # From all over the set, which is sorted by class.
@@ -101,20 +100,26 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write_cifar(folder / "data", images, labels)
-        a = ours(options, folder, model.state_dict(), mean, std)
+        a = ours(options, precision, folder, model.state_dict(), mean, std)
     x = (x - mean[:, None, None]) / std[:, None, None]
-    b = theirs(options, model, x, torch.from_numpy(labels))
+    b = theirs(options, precision, model, x, torch.from_numpy(labels))
     if len(a) != len(b):
         sys.exit(f"wafer ran {len(a)} steps of {len(b)}")
     worst = max(range(len(b)), key=lambda i: abs(a[i] - b[i]))
     apart = abs(a[worst] - b[worst]) / b[0]
-    print(f"{options.precision}: losses of {len(b)} steps, wafer / PyTorch: " + ", ".join(
+    print(f"{precision}: losses of {len(b)} steps, wafer / PyTorch: " + ", ".join(
         f"{a[i]:.6f} / {b[i]:.6f} (step {i + 1})" for i in (0, len(b) // 4, len(b) - 1))
         + f"; furthest apart at step {worst + 1}: {a[worst]:.6f} / {b[worst]:.6f}, "
-        f"{100 * apart:.3f} % of the first loss")
-    tolerance = options.tolerance or {"f32": 0.01, "bf16": 0.05}[options.precision]
+        f"{100 * apart:.3f} % of the first loss", flush=True)
+    tolerance = options.tolerance or {"f32": 0.01, "bf16": 0.05}[precision]
     if not all(abs(x - y) <= tolerance * b[0] for x, y in zip(a, b)):  # nor where one is NaN
         sys.exit("the losses part")
+
+
+def main():
+    options = parse()
+    for precision in options.precisions:
+        agree(options, precision)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,11 @@ def machine():
             f"Linux {platform.release().split('-')[0]}")
 
 
+def precisions():
+    """Those that the processor multiplies in hardware."""
+    return ["f32", "bf16"] if "bf16" in machine() else ["f32"]
+
+
 def commit():
     run = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True,
                          text=True, check=True)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Measures select's predictions; checks that wafer and PyTorch train alike; compares the training of
 # the CIFAR-10 CNN and of an MLP on MNIST with PyTorch's, and train steps and inference with the
-# best of all peers, in turns; and renews docs/benchmarks.md. Takes about three hours on 2 cores.
-# Nothing else should run on the machine. Usage: bench/run.sh [OPTION...], for example
+# best of all peers, in turns; and renews docs/benchmarks.md. bf16 is measured where the processor
+# multiplies it. Takes about three hours on 2 cores, half of it for f32. Nothing else should run on
+# the machine. Usage: bench/run.sh [OPTION...], for example
 #   bench/run.sh --rounds 3
 # The options go to both bench/compare.py and bench/steps.py: those that both know.
 set -euo pipefail
@@ -10,9 +11,7 @@ cd "$(dirname "$0")/.."
 ./scripts/build.sh release
 peers="$(./bench/setup_peers.sh | tail -1)"
 python3 bench/predictions.py --document docs/benchmarks.md
-for precision in f32 bf16; do
-  "$peers/bin/python" bench/agreement.py --precision "$precision"
-done
+"$peers/bin/python" bench/agreement.py
 for comparison in compare steps; do
   python3 "bench/$comparison.py" --peer-python "$peers/bin/python" \
     --document docs/benchmarks.md "$@"

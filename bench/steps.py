@@ -15,8 +15,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from common import (ROOT, commit, distances_text, last_json, machine, renew,  # noqa: E402
-                    spread)
+from common import (ROOT, commit, distances_text, last_json, machine, precisions,  # noqa: E402
+                    renew, spread)
 
 SEQUENCE = "-o input=64x128 -o hidden=256 -o layers=2"
 ENCODER = ("-o input=128x128 -o vocabulary=0 -o outputs=10 -o task=classification -o width=256 "
@@ -48,9 +48,12 @@ def parse():
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS))
     parser.add_argument("--work", nargs="*", choices=("train", "infer"), default=["train", "infer"])
-    parser.add_argument("--precisions", nargs="*", choices=TORCH_MODES, default=list(TORCH_MODES))
+    parser.add_argument("--precisions", nargs="*", choices=TORCH_MODES,
+                        help="those that the processor multiplies in hardware; all on a GPU")
     parser.add_argument("--document", type=pathlib.Path, help="docs/benchmarks.md, to renew it")
     options = parser.parse_args()
+    if options.precisions is None:
+        options.precisions = precisions() if options.device == "cpu" else list(TORCH_MODES)
     if options.document and options.device != "cpu":
         parser.error("--document has sections of cpus alone")
     return options
