@@ -61,8 +61,10 @@ TEST(Loader, ShuffledOrderDependsOnSeedAndEpochAlone) {
   Loader one(small_images(100), {.batch_size = 7, .shuffle = true, .seed = 5});
   Loader many(small_images(100),
               {.batch_size = 7, .shuffle = true, .seed = 5, .workers = 4, .prefetch = 2});
+  Loader none(small_images(100), {.batch_size = 7, .shuffle = true, .seed = 5, .workers = 0});
   Epoch first = run(one, 3);
   EXPECT_EQ(run(many, 3).inputs, first.inputs);
+  EXPECT_EQ(run(none, 3).inputs, first.inputs);
   EXPECT_EQ(run(one, 3).indices, first.indices);
   EXPECT_NE(run(one, 4).indices, first.indices);
   Loader other(small_images(100), {.batch_size = 7, .shuffle = true, .seed = 6});
@@ -94,9 +96,12 @@ TEST(Loader, AugmentationDependsOnSeedEpochAndExampleAlone) {
   Loader one(shapes.train, options);
   options.workers = 3;
   Loader many(shapes.train, options);
+  options.workers = 0;
+  Loader none(shapes.train, options);
   Epoch first = run(one, 0);
   Epoch second = run(many, 0);
   EXPECT_EQ(first.inputs, second.inputs);
+  EXPECT_EQ(first.inputs, run(none, 0).inputs);
   EXPECT_EQ(first.weights, second.weights);
   EXPECT_NE(run(many, 1).inputs, first.inputs);
 }
@@ -122,6 +127,11 @@ TEST(Loader, MemoryIsReusedOnceABatchIsGone) {
   std::set<const void*> seen;
   while (auto batch = loader.next()) seen.insert(batch->inputs.storage()->data());
   EXPECT_LE(seen.size(), 8u);
+  Loader none(small_images(512), {.batch_size = 8, .workers = 0});
+  none.start_epoch(0);
+  seen.clear();
+  while (auto batch = none.next()) seen.insert(batch->inputs.storage()->data());
+  EXPECT_EQ(seen.size(), 1u);
   loader.start_epoch(1);
   Batch kept = loader.next().value();
   std::vector<float> before = floats(kept.inputs);
@@ -142,6 +152,7 @@ TEST(Loader, KeepsFewLargeBatchesAhead) {
   EXPECT_EQ(batches_ahead(images, {.batch_size = 100 * of_12_mib, .workers = 3}), 3);
   EXPECT_EQ(batches_ahead(images, {.batch_size = 100 * of_12_mib, .workers = 8}), 4);
   EXPECT_EQ(batches_ahead(images, {.batch_size = 100 * of_12_mib, .prefetch = 1}), 1);
+  EXPECT_EQ(batches_ahead(images, {.batch_size = 4, .workers = 0}), 0);
 }
 
 TEST(Loader, BadOptionsAreNamed) {
@@ -153,6 +164,10 @@ TEST(Loader, BadOptionsAreNamed) {
   LoaderOptions options;
   options.augmentation = Augmentation{.crop_padding = -1};
   expect_user_error([&] { Loader loader(small_images(4), options); }, {"crop_padding", "-1"});
+  for (int workers : {-1, 257}) {
+    expect_user_error([&] { Loader loader(small_images(4), {.workers = workers}); },
+                      {"workers", std::to_string(workers)});
+  }
   EXPECT_EQ(Loader(small_images(4), {.batch_size = 5}).batches(), 1);
 }
 
@@ -173,10 +188,13 @@ class FailingSource : public Source {
 };
 
 TEST(Loader, ErrorsOfTheThreadsAreRethrown) {
-  Loader loader(Dataset(std::make_shared<FailingSource>()), {.batch_size = 4, .workers = 2});
-  loader.start_epoch(0);
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(loader.next().has_value());
-  expect_user_error([&] { loader.next(); }, {"image 13", "gone"});
+  for (int workers : {0, 2}) {
+    Loader loader(Dataset(std::make_shared<FailingSource>()),
+                  {.batch_size = 4, .workers = workers});
+    loader.start_epoch(0);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(loader.next().has_value());
+    expect_user_error([&] { loader.next(); }, {"image 13", "gone"});
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "tests/nn/cnn.h"
 #include "tests/text.h"
 #include "tests/train/helpers.h"
+#include "wafer/base/threads.h"
 #include "wafer/op/elementwise.h"
 #include "wafer/op/pool.h"
 #include "wafer/op/shape_ops.h"
@@ -344,6 +345,24 @@ TEST(NotFinite, AGradientIsFoundInItsOwnStep) {
   }
 }
 
+TEST(Options, WorkersSuitDeviceAndBatches) {
+  int cpus = available_cpus();
+  ThreadCountScope all(cpus);
+  auto device = default_device();
+  data::Dataset train = blobs(64);
+  EXPECT_EQ(loader_workers({.batch_size = 64}, train, *device), cpus > 1 ? 0 : 1);
+  EXPECT_EQ(loader_workers({.batch_size = 64, .workers = 3}, train, *device), 3);
+  EXPECT_EQ(loader_workers({.batch_size = 1 << 20}, train, *device), 1);
+  FitOptions augmented{.batch_size = 64, .augmentation = data::Augmentation{}};
+  EXPECT_EQ(loader_workers(augmented, train, *device), cpus > 1 ? 0 : 1);
+  augmented.augmentation->horizontal_flip = true;
+  EXPECT_EQ(loader_workers(augmented, train, *device), 1);
+  augmented.augmentation = data::Augmentation{.mixup = 0.2f};
+  EXPECT_EQ(loader_workers(augmented, train, *device), 1);
+  ThreadCountScope one(1);
+  EXPECT_EQ(loader_workers({.batch_size = 64}, train, *device), 1);
+}
+
 TEST(Options, OutOfRange) {
   auto error = [](const std::function<void(FitOptions&)>& change) {
     Mlp model;
@@ -361,7 +380,7 @@ TEST(Options, OutOfRange) {
   EXPECT_TRUE(contains(error([](FitOptions& o) { o.accumulate = 17; }), "[accumulate]"));
   EXPECT_TRUE(contains(error([](FitOptions& o) { o.clip_norm = -1; }), "[clip norm]"));
   EXPECT_TRUE(contains(error([](FitOptions& o) { o.ema_decay = 1; }), "[ema]"));
-  EXPECT_TRUE(contains(error([](FitOptions& o) { o.workers = 0; }), "[workers]"));
+  EXPECT_TRUE(contains(error([](FitOptions& o) { o.workers = -1; }), "[workers]"));
   EXPECT_TRUE(contains(error([](FitOptions& o) { o.resume = true; }), "[resume]"));
 }
 

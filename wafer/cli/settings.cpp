@@ -53,7 +53,9 @@ void each_field(F&& f) {
     "what products are computed in: f32, bf16, f16 or auto (a narrow one where it pays and "
     "agrees)");
   f("seed", &TrainSettings::seed, "seed of weights, order and augmentation");
-  f("workers", &TrainSettings::workers, "threads that prepare batches");
+  f("workers", &TrainSettings::workers,
+    "threads that prepare batches; 0: those that train, between steps; -1: 0 for small batches on "
+    "a CPU, else 1");
   f("crop", &TrainSettings::crop, "random crops with so many pixels of padding");
   f("cutout", &TrainSettings::cutout, "side of a square cut out of each image");
   f("mixup", &TrainSettings::mixup, "alpha of mixup; 0: none");
@@ -273,8 +275,8 @@ void check_ranges(const TrainSettings& s) {
                    "a number in [0, 1)");
   require_in_range(s.label_smoothing >= 0 && s.label_smoothing < 1, "--label-smoothing",
                    s.label_smoothing, "a number in [0, 1)");
-  require_in_range(s.workers >= 1 && s.workers <= 256, "--workers", s.workers,
-                   "at least 1 and at most 256");
+  require_in_range(s.workers >= -1 && s.workers <= 256, "--workers", s.workers,
+                   "at least -1 and at most 256");
   require_in_range(s.crop >= 0, "--crop", s.crop, "0 or more pixels");
   require_in_range(s.cutout >= 0, "--cutout", s.cutout, "0 or more pixels");
   require_in_range(s.mixup >= 0 && s.mixup <= 100, "--mixup", s.mixup, "a number in [0, 100]");
@@ -287,7 +289,7 @@ FitOptions fit_options(const TrainSettings& s) {
   options.epochs = s.epochs;
   options.batch_size = s.batch_size;
   options.seed = s.seed;
-  options.workers = s.workers;
+  if (s.workers >= 0) options.workers = s.workers;
   options.precision = precision_by_name(s.precision);
   options.ema_decay = s.ema;
   options.accumulate = s.accumulate;

@@ -32,7 +32,7 @@ struct TrainSettings {
   double checkpoint_minutes = 5;
   std::string precision = "f32";
   uint64_t seed = 0;
-  int workers = 1;
+  int workers = -1;  // -1: as FitOptions::workers chooses
   bool flip = false;
   int crop = 0, cutout = 0;
   double mixup = 0;

@@ -93,6 +93,11 @@ class ArraySource : public Source {
   const std::byte* input(int64_t index, int64_t, std::vector<std::byte>&) const override {
     return part_.inputs.data() + static_cast<size_t>(index) * stride_;
   }
+  void fetch_ahead(int64_t index) const override {
+    constexpr size_t line = 64, most = 4096;  // processors fetch the rest by themselves
+    const std::byte* data = part_.inputs.data() + static_cast<size_t>(index) * stride_;
+    for (size_t at = 0; at < std::min(most, stride_); at += line) __builtin_prefetch(data + at);
+  }
   int64_t label(int64_t index) const override { return part_.labels[static_cast<size_t>(index)]; }
   float value(int64_t index) const override { return part_.values[static_cast<size_t>(index)]; }
   std::string example_name(int64_t index) const override {

@@ -25,6 +25,8 @@ class Source {
   virtual const std::byte* input(int64_t index, int64_t shift,
                                  std::vector<std::byte>& scratch) const = 0;
   virtual int64_t shifts() const { return 1; }
+  // Begins to bring the input into the cache, which is about to be read.
+  virtual void fetch_ahead(int64_t /*index*/) const {}
 
   // The target of an example, by task.
   virtual int64_t label(int64_t index) const;
@@ -92,6 +94,9 @@ class Dataset {
   const std::byte* stored_input(int64_t index, int64_t shift,
                                 std::vector<std::byte>& scratch) const;
   int64_t shifts() const { return source_->shifts(); }
+  // Begins to bring the input into the cache: a shuffled set's lie anywhere, and each would be
+  // waited for.
+  void fetch_ahead(int64_t index) const { source_->fetch_ahead(source_index(index)); }
 
   // Input `index` as a model gets it, normalised: elements() values of f32 or i64.
   void read_input(int64_t index, std::byte* output) const;

@@ -11,6 +11,7 @@
 
 #include "wafer/base/error.h"
 #include "wafer/base/log.h"
+#include "wafer/base/threads.h"
 #include "wafer/data/convert.h"
 
 namespace wafer::data {
@@ -61,6 +62,20 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   std::vector<std::shared_ptr<Storage>> free_;
 };
 
+// Adds the time that it was alive to `seconds`.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& seconds) : seconds_(seconds) {}
+  ~Stopwatch() { seconds_ += std::chrono::duration<double>(Clock::now() - begin_).count(); }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  double& seconds_;
+  Clock::time_point begin_ = Clock::now();
+};
+
 Shape with_batch(int64_t count, const Shape& shape) {
   std::vector<Dim> dims = {Dim(count)};
   dims.insert(dims.end(), shape.dims().begin(), shape.dims().end());
@@ -70,6 +85,7 @@ Shape with_batch(int64_t count, const Shape& shape) {
 }  // namespace
 
 int64_t batches_ahead(const Dataset& dataset, const LoaderOptions& options) {
+  if (options.workers == 0) return 0;
   constexpr int64_t enough = 32 << 20;
   auto example = static_cast<int64_t>(Type{dataset.input_dtype(), dataset.input_shape()}.bytes() +
                                       Type{dataset.target_dtype(), dataset.target_shape()}.bytes());
@@ -98,8 +114,9 @@ class Loader::State {
     WAFER_REQUIRE(!dataset_.empty(), where, "the set has no examples; load or split it otherwise");
     WAFER_REQUIRE(options_.batch_size > 0, where, "the batch size must be positive; got ",
                   options_.batch_size);
-    WAFER_REQUIRE(options_.workers > 0 && options_.workers <= 256 && options_.prefetch > 0, where,
-                  "workers and prefetch must be positive; got ", options_.workers, " and ",
+    WAFER_REQUIRE(options_.workers >= 0 && options_.workers <= 256, where,
+                  "expected 0 to 256 workers; got ", options_.workers);
+    WAFER_REQUIRE(options_.prefetch > 0, where, "prefetch must be positive; got ",
                   options_.prefetch);
     if (options_.augmentation) check(*options_.augmentation);
     if (options_.batch_size > dataset_.size()) {
@@ -130,6 +147,7 @@ class Loader::State {
     epoch_ = epoch;
     order_ = epoch_order(dataset_.size(), options_.shuffle, options_.seed, epoch);
     next_taken_ = next_made_ = first_batch;
+    started_ = true;
     slots_.clear();
     slots_.resize(static_cast<size_t>(batches_ahead(dataset_, options_)));
     wait_seconds_ = 0;
@@ -139,15 +157,14 @@ class Loader::State {
   }
 
   std::optional<Batch> next() {
-    WAFER_CHECK(!slots_.empty(), "next() before start_epoch()");
+    WAFER_CHECK(started_, "next() before start_epoch()");
+    if (options_.workers == 0) return make_now();
     std::unique_lock lock(mutex_);
     if (next_taken_ == batches()) return std::nullopt;
     Slot& slot = slots_[static_cast<size_t>(next_taken_) % slots_.size()];
     if (!slot.ready) {
-      auto begin = std::chrono::steady_clock::now();
+      Stopwatch watch(wait_seconds_);
       made_.wait(lock, [&] { return slot.ready; });
-      wait_seconds_ +=
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     }
     if (slot.failure) std::rethrow_exception(slot.failure);
     Batch batch = std::move(slot.batch);
@@ -175,9 +192,15 @@ class Loader::State {
     threads_.clear();
   }
 
+  std::optional<Batch> make_now() {
+    if (next_taken_ == batches()) return std::nullopt;
+    Stopwatch watch(wait_seconds_);
+    Batch batch = make(next_taken_, true);
+    ++next_taken_;
+    return batch;
+  }
+
   void work() {
-    std::vector<std::byte> stored;
-    std::vector<uint8_t> pixels, scratch;
     while (true) {
       int64_t index = 0;
       {
@@ -192,7 +215,7 @@ class Loader::State {
       Slot made;
       made.ready = true;
       try {
-        made.batch = make(index, stored, pixels, scratch);
+        made.batch = make(index, false);
       } catch (...) {
         made.failure = std::current_exception();
       }
@@ -204,8 +227,7 @@ class Loader::State {
     }
   }
 
-  Batch make(int64_t index, std::vector<std::byte>& stored, std::vector<uint8_t>& pixels,
-             std::vector<uint8_t>& scratch) {
+  Batch make(int64_t index, bool on_threads) {
     const Description& about = dataset_.description();
     int64_t begin = index * options_.batch_size;
     int64_t count = std::min(options_.batch_size, dataset_.size() - begin);
@@ -220,11 +242,18 @@ class Loader::State {
     auto* target = static_cast<std::byte*>(targets->data());
     size_t input_stride = input_type.bytes() / static_cast<size_t>(count);
     size_t target_stride = target_type.bytes() / static_cast<size_t>(count);
-    for (int64_t example : batch.indices) {
-      make_example(about, example, input, target, stored, pixels, scratch);
-      input += input_stride;
-      target += target_stride;
-    }
+    auto make_part = [&](int64_t first, int64_t last) {
+      std::vector<std::byte> stored;
+      std::vector<uint8_t> pixels, scratch;
+      for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
+        if (i + 2 < static_cast<size_t>(last)) dataset_.fetch_ahead(batch.indices[i + 2]);
+        make_example(about, batch.indices[i], input + i * input_stride, target + i * target_stride,
+                     stored, pixels, scratch);
+      }
+    };
+    constexpr size_t least_part = 16 << 10;  // bytes that are worth a thread
+    auto grain = static_cast<int64_t>(least_part / std::max<size_t>(input_stride, 1) + 1);
+    parallel_for(count, on_threads ? grain : count, make_part);
     bool mix =
         options_.augmentation && options_.augmentation->mixup > 0 && input_type.dtype == DType::f32;
     if (mix) mix_examples(batch, input_type, target_type, inputs, targets);
@@ -296,6 +325,7 @@ class Loader::State {
   std::condition_variable made_, taken_;
   std::vector<Slot> slots_;  // batch b lies in slot b % slots_.size()
   int64_t next_made_ = 0, next_taken_ = 0;
+  bool started_ = false;
   bool stopping_ = false;
   double wait_seconds_ = 0;
   std::vector<std::thread> threads_;

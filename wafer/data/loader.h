@@ -29,21 +29,21 @@ struct LoaderOptions {
   bool shuffle = false;    // the order depends on seed and epoch alone
   bool drop_last = false;  // leave out a last batch that is not full
   uint64_t seed = 0;
-  int workers = 1;
+  int workers = 1;   // threads that make batches ahead; 0: next() makes one with the caller's
   int prefetch = 4;  // batches ready or in work ahead of the consumer, at most: see batches_ahead
   std::optional<Augmentation> augmentation;  // none: examples as they are
 };
 
 // How many batches a loader keeps ready or in work: `prefetch`, but of batches so large that these
-// would take more than 32 MiB no more than two, or one for each worker.
+// would take more than 32 MiB no more than two, or one for each worker; none without workers.
 int64_t batches_ahead(const Dataset& dataset, const LoaderOptions& options);
 
 // The order in which an epoch visits `size` examples.
 std::vector<int64_t> epoch_order(int64_t size, bool shuffle, uint64_t seed, int64_t epoch);
 
-// Makes the batches of an epoch ahead of time in threads of its own, in memory that is aligned to
-// 64 bytes and reused once a batch's tensors are gone. Batches do not depend on the number of
-// threads.
+// Makes the batches of an epoch ahead of time in threads of its own, or each when it is asked for,
+// in memory that is aligned to 64 bytes and reused once a batch's tensors are gone. Batches do not
+// depend on the number of threads.
 class Loader {
  public:
   // UserError when the set is empty or an option is out of range. A batch larger than the set is
@@ -62,7 +62,7 @@ class Loader {
   // The next batch, or nothing at the end of the epoch. Errors of the threads are rethrown here.
   std::optional<Batch> next();
 
-  // Time that next() has spent waiting since start_epoch.
+  // Time that next() has spent waiting for batches, or making them, since start_epoch.
   double wait_seconds() const;
 
  private:

@@ -74,7 +74,7 @@ void FitLoop::prepare() {
       train_, data::LoaderOptions{.batch_size = options_.batch_size,
                                   .shuffle = true,
                                   .seed = options_.seed,
-                                  .workers = options_.workers,
+                                  .workers = loader_workers(options_, train_, device_),
                                   .augmentation = options_.augmentation});
   key_ = device_.allocate(2 * sizeof(uint64_t));
   step_ = device_.allocate(sizeof(float));

@@ -6,6 +6,7 @@
 
 #include "wafer/base/process.h"
 #include "wafer/base/strings.h"
+#include "wafer/base/threads.h"
 #include "wafer/runtime/compile_cache.h"
 #include "wafer/runtime/registry.h"
 #include "wafer/train/fit_loop.h"
@@ -44,6 +45,19 @@ Type batch_target_type(const data::Dataset& dataset, int64_t batch) {
   return {dataset.target_dtype(), batched(dataset.target_shape(), batch)};
 }
 
+// Where the step's threads have a CPU each and no other is free, a worker takes one from them in
+// the middle of a product, and all others wait: for small batches longer than it takes to make one.
+int loader_workers(const FitOptions& options, const data::Dataset& train, const Device& device) {
+  if (options.workers) return *options.workers;
+  constexpr size_t small = 1 << 20;  // bytes that two threads copy and scale in about 50 us
+  int threads = device.info().threads;
+  bool crowded = threads > 1 && threads >= available_cpus();
+  auto augmentation = options.augmentation.value_or(data::Augmentation{});
+  bool plain = !augmentation.changes_images() && augmentation.mixup == 0;
+  bool soon = plain && batch_input_type(train, options.batch_size).bytes() <= small;
+  return crowded && soon ? 0 : 1;
+}
+
 StepOptions step_options_of(const FitOptions& options) {
   bool mixup = options.augmentation && options.augmentation->mixup > 0;
   return {options.clip_norm,  options.clip_value, options.ema_decay, mixup,
@@ -65,7 +79,7 @@ void check_options(const FitOptions& o, const data::Dataset* train) {
   WAFER_REQUIRE(o.patience >= 0, "patience", "must be 0 (never) or positive; got ", o.patience);
   WAFER_REQUIRE(o.max_seconds >= 0, "time", "must be 0 (no limit) or positive; got ", o.max_seconds,
                 " s");
-  WAFER_REQUIRE(o.workers > 0, "workers", "must be positive; got ", o.workers);
+  WAFER_REQUIRE(!o.workers || *o.workers >= 0, "workers", "must not be negative; got ", *o.workers);
   WAFER_REQUIRE(o.checkpoint_steps >= 0 && o.checkpoint_minutes >= 0, "checkpoints",
                 "the time between them must not be negative");
   if (train == nullptr) return;
@@ -120,7 +134,7 @@ MemoryEstimate Trainer::plan_memory(const data::Dataset& dataset, const FitOptio
   // Runs of both take turns in one arena, but a set's batches stay with its loader.
   auto working = [](const MemoryPlan& plan) { return plan.arena + plan.outputs + plan.kept; };
   size_t arena = working(artifact->memory);
-  size_t batches = batch_bytes(dataset, batch, options.workers);
+  size_t batches = batch_bytes(dataset, batch, loader_workers(options, dataset, *device_));
   if (!validation.empty()) {
     auto evaluation =
         compile_evaluation(validation, evaluation_batch, false, step_options.precision);

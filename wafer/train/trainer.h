@@ -25,7 +25,9 @@ struct FitOptions {
   int64_t accumulate = 1;  // parts that each batch is run in, to save memory: see StepOptions
   int64_t patience = 0;    // > 0: stops after so many epochs without a lower validation loss
   double max_seconds = 0;  // > 0: stops at the end of the step that passes it
-  int workers = 1;
+  // Threads that prepare batches meanwhile; 0: those that train do, between steps. None: 0 where
+  // these have all CPUs to themselves and a batch is soon made, else 1.
+  std::optional<int> workers;
   // What products are computed in. Automatic: bf16 where the device multiplies it in hardware, the
   // step has enough to compute, and some steps on the first batch from the initial weights give the
   // losses of f32; the choice is kept with the checkpoints.
@@ -45,6 +47,8 @@ struct FitOptions {
 
 // UserError naming the option that is out of range, by itself or for this training set.
 void check_options(const FitOptions& options, const data::Dataset* train = nullptr);
+// As many workers as asked for, or as suit the device and the batches.
+int loader_workers(const FitOptions& options, const data::Dataset& train, const Device& device);
 // Those of them that the step's graph depends on.
 StepOptions step_options_of(const FitOptions& options);
 
