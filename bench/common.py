@@ -45,9 +45,13 @@ def precisions():
 
 
 def commit():
-    run = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True,
-                         text=True, check=True)
-    return run.stdout.strip()
+    """The commit that is checked out, "-dirty" where more than the document differs from it."""
+    def git(*words):
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True,
+                              check=True).stdout.strip()
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".",
+                  ":(exclude)docs/benchmarks.md")
+    return git("describe", "--always") + ("-dirty" if changed else "")
 
 
 def thread_distance(wafer):

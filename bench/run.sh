@@ -2,8 +2,8 @@
 # Measures select's predictions; checks that wafer and PyTorch train alike; compares the training of
 # the CIFAR-10 CNN and of an MLP on MNIST with PyTorch's, and train steps and inference with the
 # best of all peers, in turns; and renews docs/benchmarks.md. bf16 is measured where the processor
-# multiplies it. Takes about three hours on 2 cores, half of it for f32. Nothing else should run on
-# the machine. Usage: bench/run.sh [OPTION...], for example
+# multiplies it. Takes three hours on 2 cores, little more than one for f32 alone. Nothing else
+# should run on the machine. Usage: bench/run.sh [OPTION...], for example
 #   bench/run.sh --rounds 3
 # The options go to both bench/compare.py and bench/steps.py: those that both know.
 set -euo pipefail
